@@ -1,0 +1,1 @@
+"""trading_platform: a trading strategy from backtest to production."""

@@ -1,0 +1,68 @@
+"""The one home of the compiler: what `@compiled` means, and where compiled code is cached.
+
+Compiled are the steps, the decision kernel, the fill model, fees and accounting. They use the error model of NumPy
+(a division by zero gives inf or nan, which the caller checks) and never fastmath, so that the compiled function and
+the plain one give the same bits. `NUMBA_DISABLE_JIT=1` in the environment runs everything uncompiled.
+
+Numba's cache looks only at the file that holds a function, so a change in a function that it calls from another file
+would leave stale machine code. The cache folder is therefore named by a hash of all the package's sources.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)
+
+
+def _cache_folder() -> Path | None:
+    """A writable folder that is named by the sources, or None (then nothing is cached)."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.relative_to(package).as_posix().encode())
+        digest.update(source.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    for parent in (Path(home), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
+        folder = parent / "trading_platform" / f"kernel-{digest.hexdigest()[:16]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            continue
+        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+_CACHE: Final = _cache_folder()
+if _CACHE is not None:
+    numba.config.CACHE_DIR = str(_CACHE)
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile `function` at its first call and cache the machine code across processes."""
+    jit = numba.njit(cache=_CACHE is not None, error_model="numpy", fastmath=False)
+    return cast("_Function", jit(function))
+
+
+def empty_records(count: int | tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Zeroed records of `dtype` that compiled and uncompiled functions can both index by field name."""
+    return as_records(np.zeros(count, dtype))
+
+
+def as_records(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same records, in the form that the kernel takes.
+
+    Compiled code takes a plain structured array (dispatch on a recarray is ten times slower); uncompiled code needs
+    a recarray for `record.field`.
+    """
+    return array.view(np.recarray) if UNCOMPILED else array.view(np.ndarray)

@@ -1,0 +1,32 @@
+"""Money: int64 units of 1/10,000 dollar inside, Decimal at the ledger's edge (Law 9).
+
+Each conversion has one home, here, and a name. Roundings that compiled code needs are in `rounding`.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+UNITS_PER_DOLLAR: Final = 10_000
+UNITS_PER_CENT: Final = 100
+BASIS_POINTS: Final = 10_000
+
+_FOUR_PLACES: Final = Decimal("0.0001")
+_CENT: Final = Decimal("0.01")
+
+
+def units_from_dollars(dollars: Decimal | int | str) -> int:
+    """Dollars as units, exactly. Raises ValueError for a fraction of a unit or something that is no number."""
+    value = Decimal(dollars) * UNITS_PER_DOLLAR
+    if not value.is_finite() or value != value.to_integral_value():
+        raise ValueError(f"{dollars} dollars is not a whole number of 1/10,000 dollars")
+    return int(value)
+
+
+def dollars_from_units(units: int) -> Decimal:
+    """Units as dollars with four decimal places, exactly."""
+    return (Decimal(int(units)) / UNITS_PER_DOLLAR).quantize(_FOUR_PLACES)
+
+
+def cents(dollars: Decimal) -> Decimal:
+    """Dollars rounded to the cent, half up, for people to read."""
+    return dollars.quantize(_CENT, rounding=ROUND_HALF_UP)

@@ -1,0 +1,170 @@
+"""Orders: what is intended, what is sent, what a broker answers, and the states between.
+
+An `OrderIntent` exists before anything is sent, and is committed first (Law 3). A broker's answer is one of a few
+typed results, so that 'unknown' cannot be mistaken for 'rejected' (Law 4).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Buy or sell."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    """How an order is priced."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class IntentKind(StrEnum):
+    """What an intent is for. CANCEL and REDUCE act on another order, named by `target`."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    STOP = "stop"
+    CANCEL = "cancel"
+    REDUCE = "reduce"
+
+    @property
+    def is_order(self) -> bool:
+        """Whether it makes an order of its own at the broker."""
+        return self in (IntentKind.ENTRY, IntentKind.EXIT, IntentKind.STOP)
+
+
+class OrderState(StrEnum):
+    """Where an intent stands. The permitted steps are in `orders.lifecycle`."""
+
+    INTENDED = "intended"
+    ACKNOWLEDGED = "acknowledged"
+    PARTIALLY_FILLED = "partially_filled"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more can happen to it."""
+        return self in (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderIntent:
+    """An order, or a change to one, that the platform has decided to send. Day orders only.
+
+    `stop_price` is the trigger of a STOP order. `parent` names the entry that an attached stop protects: it is sent
+    with that entry, as one order, and becomes active with the entry's fills. `target` is the order that a CANCEL or
+    REDUCE acts on, and `quantity` of a REDUCE is what the target shall have left open.
+    `valid_until` is the moment after which an unsent entry is not sent any more.
+    """
+
+    id: str
+    book: str
+    strategy: str
+    symbol: str
+    bar_time: datetime
+    kind: IntentKind
+    leg: int
+    attempt: int
+    side: Side
+    type: OrderType
+    quantity: int
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    parent: str | None = None
+    target: str | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedStop:
+    """A protective stop that rests at the broker from the moment of its entry's fill."""
+
+    intent_id: str
+    stop_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What goes to a broker: a day order with the intent's id as the client's id."""
+
+    intent_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: int
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    attached_stop: AttachedStop | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOrder:
+    """An order as a broker reports it. `quantity` is the whole of it, reductions applied."""
+
+    intent_id: str
+    broker_order_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: int
+    filled: int
+    state: OrderState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One fill as a broker reports it. `fee` is what this execution adds to the order's fee."""
+
+    execution_id: str
+    broker_order_id: str
+    intent_id: str
+    symbol: str
+    side: Side
+    quantity: int
+    price: Decimal
+    fee: Decimal
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The broker has it: the order is live, or the change is made."""
+
+    broker_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The broker refused it for certain."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The outcome is not known: only `Broker.find` may end the doubt."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The broker has an order with this intent's id."""
+
+    order: BrokerOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """The broker has certainly never had an order with this intent's id."""

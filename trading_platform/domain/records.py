@@ -1,0 +1,236 @@
+"""Every flat record that compiled code reads or writes. One place, so that the kernel's vocabulary can be read at once.
+
+Units: a price or amount in an int64 field is in 1/10,000 dollar (`money`); a float64 price is in dollars, and only
+steps and their outputs have it. `minute` is the bar's index in the session, 0 for the bar that starts at the open.
+Records are aligned, and created by `compiled.empty_records`.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+MAX_LEGS: Final = 4
+"""Scale-outs that an exit plan can declare."""
+
+SESSION_MINUTES: Final = 390
+"""Bars of a full regular session: the length of the volume profile."""
+
+bar_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("time", "i8"),  # start of the minute, seconds since 1970 in UTC; 0: no bar came for this minute
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "i8"),  # shares
+    ],
+    align=True,
+)
+"""A one-minute bar as received."""
+
+daily_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("day", "i8"),  # days since 1970
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "i8"),
+    ],
+    align=True,
+)
+"""A daily bar."""
+
+step_bar_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("minute", "i8"),
+        ("minutes_left", "i8"),  # bars of the session after this one: 0 for its last
+        ("open", "f8"),
+        ("high", "f8"),
+        ("low", "f8"),
+        ("close", "f8"),
+        ("volume", "f8"),
+    ],
+    align=True,
+)
+"""A closed one-minute bar of the regular session, as a step sees it."""
+
+day_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("prior_close", "f8"),
+        ("average_daily_volume", "f8"),  # shares, mean of 20 sessions
+        ("atr", "f8"),  # Wilder, 14 daily bars
+        ("premarket_high", "f8"),
+        ("premarket_low", "f8"),
+        ("premarket_last", "f8"),
+        ("premarket_volume", "f8"),
+        ("gap", "f8"),  # last pre-market price over prior close, less 1; nan where there is none
+        ("volume_share", "f8", (SESSION_MINUTES,)),  # share of a day's volume that is done by the end of minute m
+    ],
+    align=True,
+)
+"""What is known of a symbol at the open, split-adjusted as of the session. Unknown values are nan."""
+
+out_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("entry", "i8"),  # 1 on the edge, never latched
+        ("valid_bars", "i8"),  # bars on which the entry may fill; 0 means 1
+        ("setup", "i8"),  # names the set-up that the entry belongs to; from 1
+        ("exit", "i8"),  # ExitReason bits, on edges
+        ("invalidates", "i8"),  # the set-up that the bit INVALIDATED speaks of
+        ("fault", "i8"),  # not 0: the step gives up on this symbol; the number is the strategy's own
+        ("limit", "f8"),  # 0: a market order
+        ("stop", "f8"),  # the initial stop
+        ("level1", "f8"),
+        ("level2", "f8"),
+    ],
+    align=True,
+)
+"""What a step says of one bar. Zeroed before each step."""
+
+plan_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("stop_on", "i8"),  # TriggerOn
+        ("stop_percent", "i8"),  # basis points under the average fill; 0: the step's own stop
+        ("legs", "i8"),  # how many of the next two are used
+        ("leg_fraction", "i8", (MAX_LEGS,)),  # basis points of the filled entry quantity
+        ("leg_target", "i8", (MAX_LEGS,)),  # R or share of the fill, x 10,000
+        ("target_in", "i8"),  # TargetIn
+        ("breakeven_after", "i8"),  # legs taken; -1: never
+        ("trail_level", "i8"),  # 1 or 2: which of the step's levels; 0: none
+        ("trail_after", "i8"),  # legs taken
+        ("exit_mask", "i8"),  # ExitReason bits that are obeyed
+        ("time_stop", "i8"),  # minutes since the fill; 0: none
+        ("time_stop_progress", "i8"),  # R x 10,000 that the highest close must have reached by then
+        ("flat_from", "i8"),  # the first minute whose cycle sells everything
+        ("attempts", "i8"),  # filled entries a session; 0: no limit
+        ("fixed_quantity", "i8"),  # shares; 0: by risk
+        ("risk", "i8"),  # basis points of equity risked on the distance to the stop
+    ],
+    align=True,
+)
+"""An exit plan and the sizing of one strategy, for one session."""
+
+strategy_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("day_pnl", "i8"),  # realised and unrealised since the open, after fees
+        ("set_aside", "i8"),  # not 0: its entries are refused
+    ],
+    align=True,
+)
+"""The day of one strategy."""
+
+position_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("strategy", "i8"),  # index in the configuration's order
+        ("symbol", "i8"),  # index in the session's list
+        ("quantity", "i8"),  # shares held
+        ("entry_quantity", "i8"),  # shares that the entry has bought
+        ("entry_cost", "i8"),  # what they cost
+        ("stop", "i8"),  # the initial stop, on the tick
+        ("resting_stop", "i8"),  # shares that stop orders at the broker protect
+        ("entering", "i8"),  # shares of the entry that may still fill
+        ("exiting", "i8"),  # shares of exit orders that may still fill
+        ("filled_minute", "i8"),  # bar of the first fill; -1: none yet
+        ("valid_until", "i8"),  # last bar on which the entry may fill
+        ("legs_done", "i8"),  # scale-outs decided
+        ("setup", "i8"),
+        ("highest_close", "i8"),  # since the fill
+        ("mark", "i8"),  # last known price; 0: none
+        ("entry_reserved", "i8"),  # buying power that the working entry holds
+    ],
+    align=True,
+)
+"""A holding or a working entry of one strategy in one symbol, as the kernel sees it."""
+
+entry_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("price", "i8"),  # the reference: the last close
+        ("age", "i8"),  # seconds since the end of the reference bar
+        ("limit", "i8"),  # on the tick; 0: a market order
+        ("stop", "i8"),  # on the tick; 0: none
+        ("valid_bars", "i8"),
+        ("setup", "i8"),
+        ("attempts", "i8"),  # filled entries of this strategy and symbol in this session
+        ("frozen", "i8"),  # not 0: the symbol's books do not agree with the broker's
+    ],
+    align=True,
+)
+"""A proposed entry: a signal with what the gate must know of its symbol."""
+
+book_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("minute", "i8"),  # the decided bar
+        ("session_minutes", "i8"),  # bars of this session
+        ("cash", "i8"),
+        ("reserved", "i8"),  # buying power held by entries that may still fill
+        ("equity", "i8"),  # cash and holdings at their marks
+        ("open_equity", "i8"),  # at the session's open
+        ("peak_equity", "i8"),  # highest so far
+        ("mode", "i8"),  # TradingMode
+    ],
+    align=True,
+)
+"""The account at one moment."""
+
+limits_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("reference_age", "i8"),  # seconds
+        ("order_shares", "i8"),
+        ("order_notional", "i8"),
+        ("position_size", "i8"),  # basis points of equity
+        ("buying_power", "i8"),  # basis points of what is available
+        ("daily_loss", "i8"),  # basis points of the equity at the open
+        ("strategy_daily_loss", "i8"),  # basis points of the equity at the open
+        ("drawdown", "i8"),  # basis points of the highest equity
+        ("closing_minutes", "i8"),  # no entries in the last so many minutes
+        ("positions", "i8"),
+        ("lot", "i8"),  # shares
+    ],
+    align=True,
+)
+"""The risk limits."""
+
+decision_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("kind", "i8"),  # DecisionKind
+        ("leg", "i8"),  # scale-out number from 1; 0 otherwise
+        ("reason", "i8"),  # ExitReason bit or ExitCause of an exit
+        ("verdict", "i8"),  # Verdict
+        ("rule", "i8"),  # Rule that refused or bound it; 0: none
+        ("measure", "i8"),  # what the rule measured
+        ("limit", "i8"),  # its limit, in the same unit
+        ("quantity", "i8"),  # shares; PROTECT: the quantity that stops must protect
+        ("price", "i8"),  # the reference
+        ("limit_price", "i8"),  # 0: a market order
+        ("stop_price", "i8"),  # 0: no stop
+        ("valid_until", "i8"),  # last bar on which an entry may fill
+        ("setup", "i8"),
+    ],
+    align=True,
+)
+"""What the kernel decided, as numbers."""
+
+fill_t: Final[np.dtype[Any]] = np.dtype(
+    [("quantity", "i8"), ("price", "i8"), ("triggered", "i8")],
+    align=True,
+)
+"""What one bar gives one order: shares, price, and whether its stop has been triggered by now."""
+
+holding_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("quantity", "i8"),
+        ("cost", "i8"),  # total cost of the quantity
+        ("realised", "i8"),  # before fees
+        ("fees", "i8"),
+        ("entry_quantity", "i8"),  # bought since the position was last flat
+        ("entry_cost", "i8"),
+        ("round_trips", "i8"),  # times that it came back to flat
+    ],
+    align=True,
+)
+"""A position at average cost: the state that `accounting` folds fills into."""
