@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)
+UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba fills it at import
 
 
 def _cache_folder() -> Path | None:
@@ -31,8 +31,8 @@ def _cache_folder() -> Path | None:
     for source in sorted(package.rglob("*.py")):
         digest.update(source.relative_to(package).as_posix().encode())
         digest.update(source.read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for parent in (Path(home), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for parent in (home, Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
         folder = parent / "trading_platform" / f"kernel-{digest.hexdigest()[:16]}"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -45,7 +45,7 @@ def _cache_folder() -> Path | None:
 
 _CACHE: Final = _cache_folder()
 if _CACHE is not None:
-    numba.config.CACHE_DIR = str(_CACHE)
+    numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # the same
 
 
 def compiled(function: _Function) -> _Function:

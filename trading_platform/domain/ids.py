@@ -15,9 +15,7 @@ _SEPARATOR: Final = "\x1f"
 _SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 
 
-def intent_id(
-    *, book: str, strategy: str, symbol: str, bar_time: datetime, kind: str, leg: int, attempt: int
-) -> str:
+def intent_id(*, book: str, strategy: str, symbol: str, bar_time: datetime, kind: str, leg: int, attempt: int) -> str:
     """The name of an order intent, for the ledger and as the broker's client order id: 29 characters.
 
     `bar_time` is the start of the decided bar, timezone-aware. `attempt` counts earlier intents of this key that

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 
 class Side(StrEnum):
@@ -41,7 +42,10 @@ class IntentKind(StrEnum):
 
 
 class OrderState(StrEnum):
-    """Where an intent stands. The permitted steps are in `orders.lifecycle`."""
+    """Where an intent stands. The permitted steps are in `orders.lifecycle`.
+
+    APPLIED ends a CANCEL or REDUCE: the broker has made the change.
+    """
 
     INTENDED = "intended"
     ACKNOWLEDGED = "acknowledged"
@@ -51,21 +55,28 @@ class OrderState(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     REJECTED = "rejected"
+    APPLIED = "applied"
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more can happen to it."""
-        return self in (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED)
+        return self in _FINAL
+
+
+_FINAL: Final = frozenset(
+    {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.APPLIED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderIntent:
     """An order, or a change to one, that the platform has decided to send. Day orders only.
 
-    `stop_price` is the trigger of a STOP order. `parent` names the entry that an attached stop protects: it is sent
+    `stop_price` is the trigger of a STOP order, and for an ENTRY the initial stop that its exit plan starts from;
+    `setup` is the set-up that the entry belongs to. `parent` names the entry that an attached stop protects: it is sent
     with that entry, as one order, and becomes active with the entry's fills. `target` is the order that a CANCEL or
     REDUCE acts on, and `quantity` of a REDUCE is what the target shall have left open.
-    `valid_until` is the moment after which an unsent entry is not sent any more.
+    `valid_until` is the end of the last bar on which an entry may fill.
     """
 
     id: str
@@ -84,6 +95,7 @@ class OrderIntent:
     parent: str | None = None
     target: str | None = None
     valid_until: datetime | None = None
+    setup: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +180,24 @@ class Found:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
     """The broker has certainly never had an order with this intent's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderEvent:
+    """One step of an intent's life, as the ledger keeps it: the state that it came to, and what is known of why."""
+
+    intent_id: str
+    state: OrderState
+    at: datetime
+    broker_order_id: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderStatus:
+    """Where an intent stands now: its last event's state, and the shares of its booked executions."""
+
+    intent: OrderIntent
+    state: OrderState
+    filled: int
+    broker_order_id: str | None

@@ -5,9 +5,12 @@ steps and their outputs have it. `minute` is the bar's index in the session, 0 f
 Records are aligned, and created by `compiled.empty_records`.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+
+Record: TypeAlias = Any
+"""One element of a record array. Compiled code reads its fields by name; no checker knows them."""
 
 MAX_LEGS: Final = 4
 """Scale-outs that an exit plan can declare."""
@@ -137,11 +140,25 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("setup", "i8"),
         ("highest_close", "i8"),  # since the fill
         ("mark", "i8"),  # last known price; 0: none
-        ("entry_reserved", "i8"),  # buying power that the working entry holds
+        ("entry_limit", "i8"),  # of the working entry; 0: a market order
+        ("entry_reserved", "i8"),  # buying power that the working entry holds; the kernel works it out
     ],
     align=True,
 )
 """A holding or a working entry of one strategy in one symbol, as the kernel sees it."""
+
+seen_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("present", "i8"),  # 0: no bar came for this minute; then the rest is not looked at
+        ("close", "i8"),
+        ("exit", "i8"),  # ExitReason bits of the step
+        ("invalidates", "i8"),
+        ("level1", "f8"),
+        ("level2", "f8"),
+    ],
+    align=True,
+)
+"""What the decided bar showed of one held symbol."""
 
 entry_t: Final[np.dtype[Any]] = np.dtype(
     [
@@ -170,6 +187,7 @@ book_t: Final[np.dtype[Any]] = np.dtype(
         ("open_equity", "i8"),  # at the session's open
         ("peak_equity", "i8"),  # highest so far
         ("mode", "i8"),  # TradingMode
+        ("holdings", "i8"),  # how many of the position records are used
     ],
     align=True,
 )
@@ -215,11 +233,42 @@ decision_t: Final[np.dtype[Any]] = np.dtype(
 )
 """What the kernel decided, as numbers."""
 
-fill_t: Final[np.dtype[Any]] = np.dtype(
-    [("quantity", "i8"), ("price", "i8"), ("triggered", "i8")],
+venue_order_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("side", "i8"),  # 1: buys, -1: sells
+        ("type", "i8"),  # 1: market, 2: limit, 3: stop
+        ("quantity", "i8"),  # the whole of it, reductions applied; of an attached stop what its entry has filled
+        ("filled", "i8"),
+        ("limit", "i8"),  # 0: none
+        ("stop", "i8"),  # 0: none
+        ("triggered", "i8"),  # start of the minute that reached the stop, seconds since 1970; 0: not yet
+        ("parent", "i8"),  # place, from 1, of the open entry that an attached stop protects; 0: none
+        ("eligible", "i8"),  # start of the first minute that may fill it, seconds since 1970 in UTC
+    ],
     align=True,
 )
-"""What one bar gives one order: shares, price, and whether its stop has been triggered by now."""
+"""An order at a venue, as the fill model sees and changes it."""
+
+fill_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("order", "i8"),  # index of its order, from 0
+        ("quantity", "i8"),
+        ("price", "i8"),
+        ("at_open", "i8"),  # 1: at the bar's open, before slippage; 0: later in the minute
+    ],
+    align=True,
+)
+"""What one bar gives one order."""
+
+fee_schedule_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("per_share", "i8"),
+        ("minimum", "i8"),  # an order
+        ("maximum", "i8"),  # an order, in basis points of its value; it wins over the minimum
+    ],
+    align=True,
+)
+"""What a venue charges for an order."""
 
 holding_t: Final[np.dtype[Any]] = np.dtype(
     [

@@ -1,0 +1,112 @@
+"""Every knob of the platform, as one frozen tree with units, defaults and bounds.
+
+What belongs here: values that a person may set. What stays out: where they come from (`load`), and parameters of a
+strategy (they are declared by the strategy).
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Account(_Group):
+    """The account that is traded."""
+
+    book: str = Field(default="paper", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
+    """The platform's own name for the account; a fail-over to another broker does not change it."""
+    size: Decimal = Field(default=Decimal(100_000), gt=0, le=Decimal(10**9))
+    """Opening cash, dollars."""
+
+
+class Limits(_Group):
+    """Risk limits. Percentages are percent, not fractions."""
+
+    max_positions: int = Field(default=5, ge=1, le=1_000)
+    """Open positions and working entries together (rule 30)."""
+    max_position_size_pct: Decimal = Field(default=Decimal(20), gt=0, le=100)
+    """Largest position in one symbol, percent of equity, open orders counted (rule 5)."""
+    max_daily_loss_pct: Decimal = Field(default=Decimal(5), gt=0, le=100)
+    """Loss of the account since the open after which it only reduces, percent (rule 8)."""
+    max_strategy_daily_loss_pct: Decimal = Field(default=Decimal(1), gt=0, le=100)
+    """Loss of one strategy since the open after which it enters no more, percent of the account's equity (rule 8)."""
+    max_drawdown_pct: Decimal = Field(default=Decimal(5), gt=0, le=100)
+    """Fall from the highest equity after which the account only reduces, percent (rule 8)."""
+    max_order_shares: int = Field(default=5_000, ge=1, le=1_000_000)
+    """Largest order, shares (rule 3)."""
+    max_order_notional: Decimal = Field(default=Decimal(50_000), gt=0, le=Decimal(10**8))
+    """Largest order, dollars (rule 3)."""
+    buying_power_pct: Decimal = Field(default=Decimal(95), gt=0, le=100)
+    """Share of the available cash that may be used, percent; the rest is for slippage and fees (rule 7)."""
+    reference_age_seconds: int = Field(default=90, ge=60, le=3_600)
+    """Oldest bar that an entry may refer to, seconds since its end (rule 2)."""
+    closing_minutes: int = Field(default=15, ge=1, le=120)
+    """No entries in the last minutes of a session (rule 16)."""
+    lot: int = Field(default=1, ge=1, le=1_000)
+    """Shares in a lot; quantities are whole lots (rule 17)."""
+
+
+class Execution(_Group):
+    """The paper exchange's model of a venue."""
+
+    fees: Literal["ibkr_fixed", "alpaca"] = "ibkr_fixed"
+    """Fee schedule."""
+    slippage_bps: int = Field(default=1, ge=0, le=500)
+    """Adverse slippage of market and stop fills, basis points."""
+    volume_share_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
+    """Share of a bar's volume that all our fills in it may take, percent."""
+    call_deadline_seconds: Decimal = Field(default=Decimal(4), gt=0, le=60)
+    """How long one call to a broker may take."""
+
+
+class Ownership(_Group):
+    """Times of the lease on the shards, seconds."""
+
+    lease: Decimal = Field(default=Decimal(15), gt=0, le=3_600)
+    renewal: Decimal = Field(default=Decimal(3), gt=0, le=600)
+    margin: Decimal = Field(default=Decimal(3), ge=0, le=600)
+    quarantine: Decimal = Field(default=Decimal(6), ge=0, le=3_600)
+
+
+class MarketData(_Group):
+    """Where bars come from."""
+
+    provider: Literal["simulated", "lean"] = "simulated"
+    folder: Path | None = None
+    """The data folder of the provider `lean`."""
+    symbols: tuple[str, ...] = ()
+    """What is traded; empty: everything that the simulated market lists."""
+    seed: int = Field(default=7, ge=0)
+    """The simulated market's seed."""
+
+
+class ActiveStrategy(_Group):
+    """One strategy that trades. The order of strategies is the order in which their entries are considered."""
+
+    name: str
+    profile: str | None = None
+    parameters: dict[str, float | int] = Field(default_factory=dict)
+
+
+class Settings(_Group):
+    """The whole configuration."""
+
+    environment: Literal["dev", "staging", "prod"] = "dev"
+    data_folder: Path = Path("var")
+    """Where the local database, the paper exchange's book and reports live."""
+    database_url: SecretStr | None = None
+    """A PostgreSQL server to use instead of the local one: postgresql://user:password@host:port/ledger."""
+    instance: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
+    """This installation's name: an owner of shards is known by it, so it is stable over restarts."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    account: Account = Account()
+    limits: Limits = Limits()
+    execution: Execution = Execution()
+    ownership: Ownership = Ownership()
+    market_data: MarketData = MarketData()
+    strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)

@@ -1,0 +1,1 @@
+"""The engine: four stages, and the cycle that composes them. Every driver goes through here."""

@@ -1,0 +1,397 @@
+"""The four stages of a cycle: fetch, evaluate, decide, place.
+
+Each takes the value that the stage before it gave, and gives a frozen one. A control room may call them one by one (the
+ops of a job) or `cycle` in one go: the rows that they leave are the same. What the stages keep in the process between
+cycles (day records, folded states) is a cache of what the session's bars say, and is made again where it is not there.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.brokers.broker import Broker
+from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.calendars.sessions import Session, bar_time
+from trading_platform.config.settings import Limits
+from trading_platform.domain.clock import Clock
+from trading_platform.domain.decisions import Decision, Verdict
+from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
+from trading_platform.domain.fills import Position
+from trading_platform.domain.ids import cycle_id
+from trading_platform.domain.orders import OrderIntent, OrderStatus
+from trading_platform.domain.reports import CycleReport, DataProblem
+from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
+from trading_platform.engine.inputs import pack
+from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
+from trading_platform.ledger.projections import holdings
+from trading_platform.ledger.rows import CycleHeader, CycleRecord
+from trading_platform.marketdata.bars import SessionBars, step_bars
+from trading_platform.marketdata.fetch import fetch_bars, open_session
+from trading_platform.marketdata.provider import Provider
+from trading_platform.orders.intents import WorkingOrders, make_intents
+from trading_platform.orders.outbox import Outbox
+from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
+from trading_platform.portfolio.account import AccountView
+from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
+from trading_platform.strategies.contract import Strategy
+from trading_platform.strategies.scan import SessionFold
+
+Records = npt.NDArray[Any]
+
+_MINUTE: Final = timedelta(minutes=1)
+
+FAULTS_TO_SET_ASIDE: Final = 3
+"""Symbols on which a strategy may fault before it is set aside whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the stages work with; `bootstrap` makes it."""
+
+    ledger: Ledger
+    broker: Broker
+    provider: Provider
+    calendar: ExchangeCalendar
+    clock: Clock
+    strategies: tuple[Strategy, ...]
+    symbols: tuple[str, ...]
+    limits: Limits
+    owner: str
+    release: str
+    lease: LeaseTimes
+    call_deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fetched:
+    """After the first stage: the broker reconciled, and the bars as received."""
+
+    session: date
+    minute: int
+    bar_time: datetime
+    ownership: Ownership
+    reconciled: Reconciled
+    bars: SessionBars
+    days: Records
+    problems: tuple[DataProblem, ...]
+
+    @property
+    def new_bars(self) -> int:
+        """How many symbols have a bar of the decided minute."""
+        return int(np.count_nonzero(self.bars.bars["time"][:, self.minute]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluated:
+    """After the second stage: what each strategy said of the decided minute, `out_t` [symbols] each."""
+
+    fetched: Fetched
+    outs: tuple[Records, ...]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planned:
+    """After the third stage: what was decided, and what shall be sent for it.
+
+    `recorded`: this minute was decided before; then the decisions are read back, and nothing is sent for them here.
+    """
+
+    evaluated: Evaluated
+    signals: tuple[Signal, ...]
+    decided: Decided
+    decisions: tuple[Decision, ...]
+    intents: tuple[OrderIntent, ...]
+    account: AccountView
+    recorded: bool
+
+
+class Stages:
+    """The stages of one book, with what they keep between the cycles of a session."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._outbox = Outbox(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, deadline=parts.call_deadline)
+        self._reconciler = Reconciler(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, outbox=self._outbox)
+        self._lease: Lease | None = None
+        self._day: SessionState | None = None
+
+    def recover(self) -> Reconciled:
+        """Reconcile without a cycle: what a start does first, at the moment of the last recorded decisions."""
+        return self._reconciler.run(self._hold())
+
+    def release(self) -> None:
+        """Give the shards back, where they are held."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+    def fetch(self, day: date, minute: int) -> Fetched:
+        """Reconcile, then take the session's bars so far.
+
+        Raises:
+            InvalidInput: `day` is no session, it has no such minute, or its bar has not closed yet.
+            NotOwner: another process owns the book.
+            DatabaseUnavailable: the ledger does not answer; nothing is lost.
+        """
+        session = self.parts.calendar.session(day)
+        start = bar_time(session, minute)
+        until = start + _MINUTE
+        if self.parts.clock.now() < until:
+            raise InvalidInput(
+                f"the bar of {start.isoformat()} closes at {until.isoformat()}",
+                mend=f"It is {self.parts.clock.now().isoformat()} now; wait for it",
+            )
+        # First what may take long (day records, compiling), then the lease, which runs out.
+        state = self._state(session)
+        ownership = self._hold()
+        reconciled = self._reconciler.run(ownership)
+        bars, problems = fetch_bars(self.parts.provider, self.parts.symbols, session, until)
+        return Fetched(
+            session=day,
+            minute=minute,
+            bar_time=start,
+            ownership=ownership,
+            reconciled=reconciled,
+            bars=bars,
+            days=state.days,
+            problems=state.problems + problems if minute == 0 else problems,
+        )
+
+    def evaluate(self, fetched: Fetched) -> Evaluated:
+        """Fold the strategies' steps up to the decided minute."""
+        outs, faults = self._state(fetched.bars.session).evaluate(fetched.bars, fetched.minute)
+        return Evaluated(fetched=fetched, outs=outs, faults=faults)
+
+    def decide(self, evaluated: Evaluated) -> Planned:
+        """Let the kernel decide, unless this minute was decided before: then its decisions are read back."""
+        fetched = evaluated.fetched
+        account = self._account(fetched)
+        state = self._state(fetched.bars.session)
+        market = Minute(
+            bars=fetched.bars,
+            minute=fetched.minute,
+            outs=evaluated.outs,
+            set_aside=state.set_aside(),
+            lateness=int((self.parts.clock.now() - fetched.bar_time - _MINUTE).total_seconds()),
+        )
+        decided = state.desk.decide(market, account)
+        recorded = self.parts.ledger.cycle(fetched.bar_time)
+        if recorded is not None:
+            return Planned(
+                evaluated=evaluated,
+                signals=recorded.signals,
+                decided=decided,
+                decisions=recorded.decisions,
+                intents=(),
+                account=account,
+                recorded=True,
+            )
+        working = WorkingOrders(statuses=account.orders, at_broker=account.broker_orders)
+        resting = {one.name for one in self.parts.strategies if one.exit_plan.stop_on is TriggerOn.TOUCH}
+        return Planned(
+            evaluated=evaluated,
+            signals=tuple(_signals(market, self.parts.strategies, account, fetched.bar_time)),
+            decided=decided,
+            decisions=decided.decisions,
+            intents=make_intents(self.parts.ledger.book, decided.decisions, working, resting.__contains__),
+            account=account,
+            recorded=False,
+        )
+
+    def place(self, planned: Planned) -> CycleReport:
+        """Record the cycle with its intents in one commit, then send them.
+
+        Raises:
+            NotOwner: The book was lost to another owner: nothing was recorded, or what was is its new owner's to send.
+        """
+        ownership = planned.evaluated.fetched.ownership
+        sent = 0
+        if not planned.recorded:
+            if self._lease is not None:
+                # At the epochs that the cycle began with: whoever has lost them since decides nothing.
+                self._lease.renew()
+            self.parts.ledger.record_cycle(self._record(planned), planned.intents, ownership)
+            sent = self._outbox.send(planned.intents, ownership)
+        return _report(planned, self.parts.ledger.book, sent)
+
+    def _hold(self) -> Ownership:
+        """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
+        if self._lease is not None:
+            try:
+                self._lease.renew()
+            except (NotOwner, DatabaseUnavailable):
+                self._lease.abandon()
+                self._lease = None
+        if self._lease is None:
+            self._lease = self.parts.ledger.take(self.parts.owner, self.parts.lease)
+        return self._lease.ownership
+
+    def _state(self, session: Session) -> "SessionState":
+        if self._day is None or self._day.session != session:
+            self._day = SessionState(self.parts, session)
+        return self._day
+
+    def _account(self, fetched: Fetched) -> AccountView:
+        ledger, session = self.parts.ledger, fetched.bars.session
+        fills = ledger.fills()
+        opening = ledger.opening_cash()
+        now = holdings(opening, fills)
+        before = holdings(opening, (fill for fill in fills if fill.time < session.open))
+        last, extremes = ledger.last_cycle(fetched.session), ledger.extremes(fetched.session)
+        breaks = {found.symbol for found in fetched.reconciled.report.breaks}
+        return AccountView(
+            cash=now.cash,
+            positions=now.positions,
+            orders=self._orders(fetched.session, now.positions.values()),
+            broker_orders=fetched.reconciled.view.orders,
+            attempts=ledger.filled_entries(fetched.session),
+            mode=extremes.worst_mode,
+            open_equity=last.open_equity if last is not None else None,
+            peak_equity=extremes.peak_equity,
+            baseline=_results(before.positions.values()),
+            frozen=frozenset(self.parts.symbols) if ACCOUNT in breaks else frozenset(breaks),
+        )
+
+    def _orders(self, day: date, positions: Iterable[Position]) -> tuple[OrderStatus, ...]:
+        """The session's orders, and the entries of holdings that were opened before it."""
+        orders = self.parts.ledger.orders(day)
+        known = {status.intent.id for status in orders}
+        openers = {one.opened_by for one in positions if one.quantity > 0 and one.opened_by is not None}
+        found = [self.parts.ledger.order(opener) for opener in sorted(openers - known)]
+        return tuple(status for status in found if status is not None) + orders
+
+    def _record(self, planned: Planned) -> CycleRecord:
+        fetched, decided = planned.evaluated.fetched, planned.decided
+        arrays = {"bars": fetched.bars.bars[:, fetched.minute], **decided.seen}
+        if fetched.minute == 0:
+            arrays["days"] = fetched.days
+        source = self.parts.provider.source
+        plain = {
+            "symbols": list(self.parts.symbols),
+            "strategies": [strategy.name for strategy in self.parts.strategies],
+            "source": [source.provider, source.feed, source.adjustment],
+            "broker": {
+                "cash": str(fetched.reconciled.view.cash),
+                "positions": dict(fetched.reconciled.view.positions),
+                "open": {one.intent_id: [one.quantity, one.filled] for one in fetched.reconciled.view.orders.values()},
+            },
+            "faults": list(planned.evaluated.faults),
+        }
+        header = CycleHeader(
+            bar_time=fetched.bar_time,
+            session=fetched.session,
+            bars=fetched.new_bars,
+            problems=fetched.problems,
+            owner=self.parts.owner,
+            release=self.parts.release,
+            mode=decided.mode,
+            equity=decided.equity,
+            peak_equity=decided.peak_equity,
+            cash=decided.cash,
+            open_equity=decided.open_equity,
+            decided_at=self.parts.clock.now(),
+        )
+        return CycleRecord(
+            header=header, inputs=pack(plain, arrays), signals=planned.signals, decisions=planned.decisions
+        )
+
+
+class SessionState:
+    """What a session's bars say, kept in the process: the day records and the folded strategies."""
+
+    def __init__(self, parts: Parts, session: Session) -> None:
+        self.session = session
+        self.days, self.problems = open_session(parts.provider, parts.calendar, parts.symbols, session)
+        self.desk = DecisionDesk(parts.strategies, parts.limits, session)
+        self._names = tuple(strategy.name for strategy in parts.strategies)
+        self._symbols = parts.symbols
+        self._folds = tuple(SessionFold(strategy, self.days) for strategy in parts.strategies)
+        self._folded: Records | None = None
+
+    def evaluate(self, bars: SessionBars, minute: int) -> tuple[tuple[Records, ...], tuple[str, ...]]:
+        """The outputs of the decided minute, and who is set aside. One step further, or a fold from the open."""
+        steps, present = step_bars(self.session, bars.bars), bars.bars["time"] != 0
+        known = self._folded
+        # A bar that came late for an earlier minute changes what a fold from the open gives: then it is folded anew.
+        goes_on = known is not None and np.array_equal(known, bars.bars[:, :minute])
+        outs = tuple(
+            fold.step(steps[:, minute], present[:, minute])
+            if goes_on and fold.minute == minute
+            else fold.catch_up(steps[:, : minute + 1], present[:, : minute + 1])
+            for fold in self._folds
+        )
+        self._folded = bars.bars[:, : minute + 1]
+        faults = tuple(
+            f"{name} on {self._symbols[fault.symbol]} from minute {fault.minute}: {fault.what}"
+            for name, fold in zip(self._names, self._folds, strict=True)
+            for fault in fold.faults
+        )
+        return tuple(out.copy() for out in outs), faults
+
+    def set_aside(self) -> tuple[int, ...]:
+        """The strategies that are set aside whole, because they faulted on several symbols."""
+        return tuple(index for index, fold in enumerate(self._folds) if len(fold.faults) >= FAULTS_TO_SET_ASIDE)
+
+
+def _results(positions: Iterable[Position]) -> dict[str, Decimal]:
+    """Realised profit after fees, by strategy."""
+    results: dict[str, Decimal] = {}
+    for position in positions:
+        results[position.strategy] = results.get(position.strategy, Decimal(0)) + position.realised - position.fees
+    return results
+
+
+def _signals(market: Minute, strategies: Sequence[Strategy], account: AccountView, start: datetime) -> Iterator[Signal]:
+    """Every entry, and the exit reasons of what is held: those of others lead to nothing and would fill the ledger."""
+    for strategy, outs in zip(strategies, market.outs, strict=True):
+        for row in np.flatnonzero((outs["entry"] != 0) | (outs["exit"] != 0)):
+            out, symbol = outs[row], market.bars.symbols[row]
+            position = account.positions.get((strategy.name, symbol))
+            if out["entry"] or (position is not None and position.quantity > 0):
+                yield Signal(
+                    strategy=strategy.name,
+                    symbol=symbol,
+                    bar_time=start,
+                    entry=bool(out["entry"]),
+                    exits=ExitReason(int(out["exit"])),
+                    setup=int(out["setup"]),
+                    valid_bars=int(out["valid_bars"]),
+                    limit=float(out["limit"]) or None,
+                    stop=float(out["stop"]) or None,
+                    level1=float(out["level1"]),
+                    level2=float(out["level2"]),
+                )
+
+
+def _report(planned: Planned, book: str, sent: int) -> CycleReport:
+    fetched, decided = planned.evaluated.fetched, planned.decided
+    positions = planned.account.positions.values()
+    return CycleReport(
+        cycle_id=cycle_id(book, fetched.bar_time),
+        book=book,
+        session=fetched.session.isoformat(),
+        bar_time=fetched.bar_time,
+        bars=fetched.new_bars,
+        problems=fetched.problems,
+        reconciled=fetched.reconciled.report,
+        signals=planned.signals,
+        decisions=planned.decisions,
+        refused=sum(one.verdict is Verdict.REFUSED for one in planned.decisions),
+        orders_sent=sent,
+        positions=sum(one.quantity > 0 for one in positions),
+        cash=decided.cash,
+        equity=decided.equity,
+        realised=sum((one.realised for one in positions), Decimal(0)),
+        unrealised=decided.unrealised,
+        fees=sum((one.fees for one in positions), Decimal(0)),
+        mode=decided.mode,
+        read_back=planned.recorded,
+        faults=planned.evaluated.faults,
+    )

@@ -1,0 +1,98 @@
+"""Sends committed intents to the broker, and records each answer before the next is sent.
+
+What may be sent is only what the ledger holds. Between the commit and the socket the owner looks at its lease once
+more: who has lost it sends nothing, and the intent waits for its new owner's reconcile.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from trading_platform.brokers.broker import Broker
+from trading_platform.domain.clock import Clock
+from trading_platform.domain.errors import Inconsistent
+from trading_platform.domain.orders import (
+    Accepted,
+    AttachedStop,
+    IntentKind,
+    Order,
+    OrderEvent,
+    OrderIntent,
+    OrderState,
+    Rejected,
+    Unknown,
+)
+from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.ownership import Ownership
+from trading_platform.orders.lifecycle import step
+
+Answer = Accepted | Rejected | Unknown
+
+
+class Outbox:
+    """The one way to a broker's order book."""
+
+    def __init__(self, *, ledger: Ledger, broker: Broker, clock: Clock, deadline: timedelta) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._clock = clock
+        self._deadline = deadline
+
+    def send(self, intents: Sequence[OrderIntent], ownership: Ownership) -> int:
+        """Send committed intents that stand as INTENDED, in their order. Returns how many calls the broker got.
+
+        An attached stop goes out with its entry, in one order.
+
+        Raises:
+            NotOwner: The lease is lost or too short; what was not sent stays INTENDED.
+        """
+        stops = {intent.parent: intent for intent in intents if intent.parent is not None}
+        sent = 0
+        for intent in intents:
+            if intent.parent is not None:
+                continue
+            self._ledger.ensure_owner(ownership)
+            attached = stops.get(intent.id)
+            answer = self._call(intent, attached)
+            sent += 1
+            both = [intent] if attached is None else [intent, attached]
+            self._ledger.append_events([_event(one, answer, self._clock.now()) for one in both])
+        return sent
+
+    def _call(self, intent: OrderIntent, attached: OrderIntent | None) -> Answer:
+        deadline = self._clock.now() + self._deadline
+        if intent.kind.is_order:
+            return self._broker.submit(_order(intent, attached), deadline)
+        if intent.target is None:
+            raise Inconsistent(f"{intent.kind} {intent.id} does not say which order it acts on")
+        if intent.kind is IntentKind.CANCEL:
+            return self._broker.cancel(intent.target, deadline)
+        return self._broker.reduce(intent.target, intent.quantity, deadline)
+
+
+def _order(intent: OrderIntent, attached: OrderIntent | None) -> Order:
+    stop = None
+    if attached is not None:
+        if attached.stop_price is None:
+            raise Inconsistent(f"the stop {attached.id} has no price")
+        stop = AttachedStop(intent_id=attached.id, stop_price=attached.stop_price)
+    return Order(
+        intent_id=intent.id,
+        symbol=intent.symbol,
+        side=intent.side,
+        type=intent.type,
+        quantity=intent.quantity,
+        limit_price=intent.limit_price,
+        stop_price=intent.stop_price if intent.kind is IntentKind.STOP else None,
+        attached_stop=stop,
+    )
+
+
+def _event(intent: OrderIntent, answer: Answer, at: datetime) -> OrderEvent:
+    state = OrderState.INTENDED
+    if isinstance(answer, Accepted):
+        then = OrderState.ACKNOWLEDGED if intent.kind.is_order else OrderState.APPLIED
+        own = answer.broker_order_id if intent.parent is None else None
+        return step(intent.id, state, then, at=at, broker_order_id=own)
+    if isinstance(answer, Rejected):
+        return step(intent.id, state, OrderState.REJECTED, at=at, detail=answer.reason)
+    return step(intent.id, state, OrderState.UNKNOWN, at=at, detail=answer.reason)

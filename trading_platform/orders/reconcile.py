@@ -1,0 +1,196 @@
+"""The first step of every cycle, and so of every start (Law 2): what the ledger believes against what the broker knows.
+
+In this order: intents without an answer are looked up by their id; what the broker has certainly never had is sent,
+if its time has not passed; executions are booked, each once (Law 5); orders that the broker no longer works are ended;
+and positions and cash are compared. What does not agree is a `Break`, and no entry is made in its symbol.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from trading_platform.brokers.broker import Broker
+from trading_platform.domain.clock import Clock
+from trading_platform.domain.orders import (
+    Absent,
+    BrokerOrder,
+    Execution,
+    Found,
+    OrderEvent,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    Unknown,
+)
+from trading_platform.domain.reports import Break, ReconcileReport
+from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.ownership import Ownership
+from trading_platform.ledger.projections import holdings
+from trading_platform.orders.lifecycle import can_follow, step
+from trading_platform.orders.outbox import Outbox
+
+_OVERLAP: Final = timedelta(days=1)
+"""Executions are asked for again from so long before the newest one booked: a broker may report one late."""
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ACCOUNT: Final = "*"
+"""Stands for the account as a whole where a break is not about one symbol."""
+
+_UNANSWERED: Final = (OrderState.INTENDED, OrderState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerView:
+    """What the broker showed at the end of a reconcile."""
+
+    orders: Mapping[str, BrokerOrder]
+    positions: Mapping[str, int]
+    cash: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """The report, and the view that the cycle goes on with."""
+
+    report: ReconcileReport
+    view: BrokerView
+
+
+class Reconciler:
+    """Brings the ledger and one broker together."""
+
+    def __init__(self, *, ledger: Ledger, broker: Broker, clock: Clock, outbox: Outbox) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._clock = clock
+        self._outbox = outbox
+
+    def run(self, ownership: Ownership) -> Reconciled:
+        """Reconcile once. Raises `NotOwner` if something had to be sent and the lease is lost."""
+        looked_up, resent = self._settle_unanswered(ownership)
+        booked, closed = 0, 0
+        breaks: tuple[Break, ...] = ()
+        # A fill that arrives between two questions looks like a break and is none when asked again.
+        for _ in range(2):
+            booked_now, strays = self._book_executions()
+            view = BrokerView(
+                orders={order.intent_id: order for order in self._broker.open_orders()},
+                positions=self._broker.positions(),
+                cash=self._broker.cash(),
+            )
+            closed += self._end_orders(view)
+            booked += booked_now
+            breaks = strays + self._compare(view)
+            if not breaks:
+                break
+        report = ReconcileReport(
+            executions_booked=booked, looked_up=looked_up, resent=resent, closed=closed, breaks=breaks
+        )
+        return Reconciled(report=report, view=view)
+
+    def _settle_unanswered(self, ownership: Ownership) -> tuple[int, int]:
+        """Look up what has no answer, record what is found, and send what the broker has certainly never had."""
+        waiting = [status for status in self._ledger.open_orders() if status.state in _UNANSWERED]
+        events: dict[str, OrderEvent] = {}
+        to_send: dict[str, OrderIntent] = {}
+        for status in waiting:
+            intent = status.intent
+            if intent.parent in to_send:
+                to_send[intent.id] = intent
+                continue
+            then, detail = self._fate(status)
+            if then is OrderState.INTENDED:
+                to_send[intent.id] = intent
+            elif then is not status.state:
+                events[intent.id] = step(intent.id, status.state, then, at=self._clock.now(), detail=detail)
+        self._ledger.append_events(tuple(events.values()))
+        return len(waiting), self._outbox.send(tuple(to_send.values()), ownership)
+
+    def _fate(self, status: OrderStatus) -> tuple[OrderState, str]:
+        """What becomes of an intent without an answer; INTENDED: it is to be sent."""
+        if not status.intent.kind.is_order:
+            # To cancel or reduce twice is to do it once, and what is still needed is decided anew from what is there.
+            unsent = status.state is OrderState.INTENDED
+            return (OrderState.INTENDED, "") if unsent else (OrderState.REJECTED, "the outcome is not known")
+        found = self._look_up(status)
+        if isinstance(found, Found):
+            refused = found.order.state is OrderState.REJECTED
+            return (OrderState.REJECTED if refused else OrderState.ACKNOWLEDGED), "found by its id"
+        if isinstance(found, Unknown):
+            return OrderState.UNKNOWN, found.reason
+        if status.state is OrderState.UNKNOWN or status.intent.parent is not None:
+            return OrderState.REJECTED, "the broker never had it"
+        valid_until = status.intent.valid_until
+        if valid_until is not None and self._clock.now() >= valid_until:
+            return OrderState.EXPIRED, "not sent in time"
+        return OrderState.INTENDED, ""
+
+    def _look_up(self, status: OrderStatus) -> Found | Absent | Unknown:
+        """Ask the broker for an order of this intent's id: the guard against a second one."""
+        return self._broker.find(status.intent.id)
+
+    def _book_executions(self) -> tuple[int, tuple[Break, ...]]:
+        """Book what the ledger does not have yet; an execution that nobody here intended is a break."""
+        fills = self._ledger.fills()
+        since = max((fill.time for fill in fills), default=_LONG_AGO + _OVERLAP) - _OVERLAP
+        known = {fill.execution_id for fill in fills}
+        fresh = [execution for execution in self._broker.executions(since) if execution.execution_id not in known]
+        if not fresh:
+            return 0, ()
+        statuses = {status.intent.id: status for status in self._ledger.orders()}
+        booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now())
+        return len(booking.booked), tuple(
+            Break(symbol=stray.symbol, what=f"execution {stray.execution_id} fits no order of ours")
+            for stray in booking.unexplained
+        )
+
+    def _end_orders(self, view: BrokerView) -> int:
+        """End the orders that the broker no longer works, once all their executions are booked."""
+        events = []
+        for status in self._ledger.open_orders():
+            intent = status.intent
+            if status.state in _UNANSWERED or not intent.kind.is_order or intent.id in view.orders:
+                continue
+            found = self._broker.find(intent.id)
+            if not isinstance(found, Found) or not found.order.state.is_final or found.order.filled != status.filled:
+                continue
+            events.append(step(intent.id, status.state, found.order.state, at=self._clock.now()))
+        self._ledger.append_events(events)
+        return len(events)
+
+    def _compare(self, view: BrokerView) -> tuple[Break, ...]:
+        """Positions and cash, the ledger's against the broker's."""
+        ours = holdings(self._ledger.opening_cash(), self._ledger.fills())
+        held: dict[str, int] = {}
+        for (_, symbol), position in ours.positions.items():
+            held[symbol] = held.get(symbol, 0) + position.quantity
+        breaks = [
+            Break(symbol=symbol, what=f"{held.get(symbol, 0)} shares in the ledger, {shares} at the broker")
+            for symbol in sorted(held.keys() | view.positions.keys())
+            if held.get(symbol, 0) != (shares := view.positions.get(symbol, 0))
+        ]
+        if ours.cash != view.cash:
+            breaks.append(Break(symbol=ACCOUNT, what=f"{ours.cash} dollars in the ledger, {view.cash} at the broker"))
+        return tuple(breaks)
+
+
+def _fill_events(executions: Sequence[Execution], statuses: Mapping[str, OrderStatus]) -> dict[str, OrderEvent]:
+    """By execution, the step in its order's life. An order that has ended keeps its end; its late execution is booked all the same."""
+    filled = {intent: status.filled for intent, status in statuses.items()}
+    states = {intent: status.state for intent, status in statuses.items()}
+    events: dict[str, OrderEvent] = {}
+    for execution in executions:
+        name = execution.intent_id
+        if name not in statuses:
+            continue
+        filled[name] += execution.quantity
+        whole = filled[name] >= statuses[name].intent.quantity
+        then = OrderState.FILLED if whole else OrderState.PARTIALLY_FILLED
+        if can_follow(states[name], then):
+            events[execution.execution_id] = step(
+                name, states[name], then, at=execution.time, broker_order_id=execution.broker_order_id
+            )
+            states[name] = then
+    return events

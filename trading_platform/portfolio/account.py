@@ -1,0 +1,169 @@
+"""The account as the decision kernel sees it: from values of the ledger and the broker to flat records.
+
+Nothing here remembers anything. What a holding has been through (its first fill, its scale-outs, its highest close) is
+worked out anew each minute from fills, orders and bars, so that a process that has just started decides the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy.typing as npt
+
+from trading_platform.calendars.sessions import Session
+from trading_platform.domain.compiled import empty_records
+from trading_platform.domain.decisions import TradingMode
+from trading_platform.domain.fills import Position
+from trading_platform.domain.money import units_from_dollars
+from trading_platform.domain.orders import BrokerOrder, IntentKind, OrderStatus
+from trading_platform.domain.records import position_t
+from trading_platform.marketdata.bars import SessionBars
+
+Key = tuple[str, str]
+"""Strategy and symbol."""
+
+_MINUTE: Final = timedelta(minutes=1)
+_OPEN_QUANTITIES: Final = (
+    (IntentKind.ENTRY, "entering"),
+    (IntentKind.EXIT, "exiting"),
+    (IntentKind.STOP, "resting_stop"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    """What is known of the account when a minute is decided.
+
+    `orders` are this session's intents with their states; `broker_orders` the broker's open orders by intent id.
+    `attempts` counts filled entries of this session. `baseline` is each strategy's result, after fees, before this
+    session. `open_equity` is None in the session's first cycle: then it is the equity at the present marks.
+    """
+
+    cash: Decimal
+    positions: Mapping[Key, Position]
+    orders: tuple[OrderStatus, ...]
+    broker_orders: Mapping[str, BrokerOrder]
+    attempts: Mapping[Key, int]
+    mode: TradingMode = TradingMode.NORMAL
+    open_equity: Decimal | None = None
+    peak_equity: Decimal | None = None
+    baseline: Mapping[str, Decimal] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
+
+
+def position_records(
+    account: AccountView, bars: SessionBars, minute: int, strategies: Sequence[str], spare: int
+) -> npt.NDArray[Any]:
+    """Records of `position_t` for all that is held, on order or protected, by (strategy order, symbol order).
+
+    `spare` unused records follow, for entries to come. Holdings in symbols or strategies that this session does not
+    trade are left out: `untraded` names them.
+    """
+    orders: dict[Key, list[OrderStatus]] = {}
+    for status in account.orders:
+        orders.setdefault((status.intent.strategy, status.intent.symbol), []).append(status)
+    rows = {symbol: row for row, symbol in enumerate(bars.symbols)}
+    live = sorted(
+        (strategies.index(key[0]), rows[key[1]], key)
+        for key in account.positions.keys() | orders.keys()
+        if key[1] in rows and key[0] in strategies and _is_live(account.positions.get(key), orders.get(key, ()))
+    )
+    records = empty_records(len(live) + spare, position_t)
+    for place, (strategy, row, key) in enumerate(live):
+        record = records[place]
+        record["strategy"], record["symbol"] = strategy, row
+        _put_orders(record, account, bars.session, orders.get(key, []), account.positions.get(key))
+        _put_holding(record, bars, minute, account.positions.get(key))
+    return records
+
+
+def untraded(account: AccountView, symbols: Sequence[str], strategies: Sequence[str]) -> tuple[Key, ...]:
+    """Holdings that no strategy of this session looks after."""
+    return tuple(
+        sorted(
+            key
+            for key, position in account.positions.items()
+            if position.quantity > 0 and (key[0] not in strategies or key[1] not in symbols)
+        )
+    )
+
+
+def _is_live(position: Position | None, orders: Sequence[OrderStatus]) -> bool:
+    held = position is not None and position.quantity > 0
+    return held or any(status.intent.kind.is_order and not status.state.is_final for status in orders)
+
+
+def _put_holding(record: Any, bars: SessionBars, minute: int, position: Position | None) -> None:
+    known = bars.latest(bars.symbols[record["symbol"]], minute)
+    record["filled_minute"] = -1
+    record["mark"] = known.price if known is not None else 0
+    if position is None or position.quantity == 0:
+        return
+    record["quantity"] = position.quantity
+    record["entry_quantity"] = position.entry_quantity
+    record["entry_cost"] = units_from_dollars(position.entry_cost)
+    if known is None:
+        record["mark"] = record["entry_cost"] // record["entry_quantity"]
+    filled = 0 if position.opened_at is None else _minute(bars.session, position.opened_at)
+    record["filled_minute"] = filled
+    since = bars.bars[record["symbol"], max(0, filled) : minute + 1]
+    came = since["close"][since["time"] != 0]
+    # The kernel raises it by the decided bar's own close; before any bar it starts below every price.
+    record["highest_close"] = int(came.max()) if len(came) else 0
+
+
+def _put_orders(
+    record: Any, account: AccountView, session: Session, orders: Sequence[OrderStatus], position: Position | None
+) -> None:
+    entry = _entry(orders, position)
+    if entry is not None:
+        intent = entry.intent
+        record["setup"] = intent.setup
+        record["stop"] = units_from_dollars(intent.stop_price) if intent.stop_price is not None else 0
+        record["entry_limit"] = units_from_dollars(intent.limit_price) if intent.limit_price is not None else 0
+        if intent.valid_until is not None:
+            record["valid_until"] = _minute(session, intent.valid_until - _MINUTE)
+        record["legs_done"] = max(
+            (
+                status.intent.leg
+                for status in orders
+                if status.intent.kind is IntentKind.EXIT
+                and status.intent.bar_time > intent.bar_time
+                and (status.filled > 0 or not status.state.is_final)
+            ),
+            default=0,
+        )
+    filled = {status.intent.id: status.filled for status in orders}
+    for kind, name in _OPEN_QUANTITIES:
+        record[name] = sum(
+            _open_quantity(status, account.broker_orders.get(status.intent.id), filled)
+            for status in orders
+            if status.intent.kind is kind and not status.state.is_final
+        )
+
+
+def _entry(orders: Sequence[OrderStatus], position: Position | None) -> OrderStatus | None:
+    """The entry that the present holding came from, or the one that is working."""
+    entries = [status for status in orders if status.intent.kind is IntentKind.ENTRY]
+    if position is not None and position.quantity > 0:
+        return next((status for status in entries if status.intent.id == position.opened_by), None)
+    return next((status for status in entries if not status.state.is_final), None)
+
+
+def _open_quantity(status: OrderStatus, at_broker: BrokerOrder | None, filled: Mapping[str, int]) -> int:
+    """Shares of an order that may still fill.
+
+    Of an order that the broker does not show (its outcome is unknown) all that is left may: its risk stays reserved.
+    An attached stop that is not shown counts for what its entry has bought, so that no second one is sent.
+    """
+    if at_broker is not None:
+        return at_broker.quantity - at_broker.filled
+    whole = status.intent.quantity if status.intent.parent is None else filled.get(status.intent.parent, 0)
+    return max(0, whole - status.filled)
+
+
+def _minute(session: Session, moment: datetime) -> int:
+    """The minute of the session that holds `moment`; negative before its open."""
+    return (moment - session.open) // _MINUTE

@@ -1,0 +1,217 @@
+"""One minute's decisions as values: wraps the kernel with the conversion of what goes in and what comes out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session, bar_time
+from trading_platform.config.settings import Limits
+from trading_platform.domain.compiled import as_records, empty_records
+from trading_platform.domain.decisions import Decision, DecisionKind, ExitCause, Rule, TradingMode, Verdict
+from trading_platform.domain.fills import Position
+from trading_platform.domain.money import dollars_from_units, units_from_dollars
+from trading_platform.domain.records import (
+    book_t,
+    decision_t,
+    entry_t,
+    plan_t,
+    position_t,
+    seen_t,
+    strategy_t,
+)
+from trading_platform.domain.rounding import price_from_float, tick_down
+from trading_platform.marketdata.bars import SessionBars
+from trading_platform.portfolio.account import AccountView, position_records
+from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
+from trading_platform.risk.limits import to_record
+from trading_platform.strategies.contract import Strategy
+
+Records = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Minute:
+    """What the market and the strategies said of one decided bar.
+
+    `outs`: for each strategy, `out_t` [symbols]. `set_aside`: strategies, by their place. `lateness`: seconds from the
+    bar's end to the decision.
+    """
+
+    bars: SessionBars
+    minute: int
+    outs: tuple[Records, ...]
+    set_aside: tuple[int, ...] = ()
+    lateness: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decided:
+    """What was decided, and the account as it stood then. Money in dollars.
+
+    `seen` holds the records that the kernel was given, by name, as they were before it wrote to them.
+    """
+
+    decisions: tuple[Decision, ...]
+    mode: TradingMode
+    cash: Decimal
+    equity: Decimal
+    open_equity: Decimal
+    peak_equity: Decimal
+    unrealised: Decimal
+    seen: Mapping[str, Records]
+
+
+class DecisionDesk:
+    """The kernel set up for one session: strategies in the configuration's order, their plans, and the limits."""
+
+    def __init__(self, strategies: Sequence[Strategy], limits: Limits, session: Session) -> None:
+        self._names = tuple(strategy.name for strategy in strategies)
+        self._limits = to_record(limits)
+        plans = [
+            strategy.plan_record(session_minutes=session.minutes, opens=session.open.astimezone(EXCHANGE_ZONE).time())
+            for strategy in strategies
+        ]
+        self._plans = as_records(np.concatenate(plans)) if plans else empty_records(0, plan_t)
+        self._load()
+
+    def _load(self) -> None:
+        """Decide nothing once, so that the kernel is compiled, or read from the cache, before it is needed."""
+        none = (position_t, seen_t, entry_t)
+        days = empty_records(len(self._names), strategy_t)
+        book = empty_records(1, book_t)
+        decide(
+            book,
+            *(empty_records(0, one) for one in none),
+            self._plans,
+            days,
+            self._limits,
+            empty_records(0, decision_t),
+        )
+
+    def decide(self, market: Minute, account: AccountView) -> Decided:
+        """Decide one minute: holdings first, then entries by (strategy order, symbol)."""
+        entries = self._entries(market, account)
+        positions = position_records(account, market.bars, market.minute, self._names, spare=len(entries))
+        held = len(positions) - len(entries)
+        book = self._book(market, account, positions[:held])
+        seen = self._seen(market, positions[:held])
+        out = empty_records(held * DECISIONS_PER_HOLDING + len(entries) + DECISIONS_PER_HOLDING, decision_t)
+        days = self._days(market, account)
+        given = {
+            "book": book.copy(),
+            "positions": positions.copy(),
+            "seen": seen,
+            "entries": entries,
+            "plans": self._plans,
+            "strategies": days,
+            "limits": self._limits,
+        }
+        count = decide(book, positions, seen, entries, self._plans, days, self._limits, out)
+        row = book[0]
+        return Decided(
+            decisions=tuple(self._values(market, out[:count])),
+            mode=TradingMode(int(row["mode"])),
+            cash=account.cash,
+            equity=dollars_from_units(row["equity"]),
+            open_equity=dollars_from_units(row["open_equity"]),
+            peak_equity=dollars_from_units(row["peak_equity"]),
+            unrealised=sum(
+                (_gain(market, symbol, position) for (_, symbol), position in account.positions.items()), Decimal(0)
+            ),
+            seen=given,
+        )
+
+    def _entries(self, market: Minute, account: AccountView) -> Records:
+        found = [
+            (index, int(row))
+            for index, outs in enumerate(market.outs)
+            for row in sorted(np.flatnonzero(outs["entry"]), key=lambda row: market.bars.symbols[row])
+        ]
+        entries = empty_records(len(found), entry_t)
+        for record, (index, row) in zip(entries, found, strict=True):
+            out, symbol = market.outs[index][row], market.bars.symbols[row]
+            known = market.bars.latest(symbol, market.minute)
+            record["strategy"], record["symbol"] = index, row
+            record["price"] = known.price if known else 0
+            record["age"] = known.age + market.lateness if known else -1
+            record["limit"] = tick_down(price_from_float(out["limit"]))
+            record["stop"] = tick_down(price_from_float(out["stop"]))
+            record["valid_bars"] = out["valid_bars"]
+            record["setup"] = out["setup"]
+            record["attempts"] = account.attempts.get((self._names[index], symbol), 0)
+            record["frozen"] = symbol in account.frozen
+        return entries
+
+    def _book(self, market: Minute, account: AccountView, positions: Records) -> Records:
+        book = empty_records(1, book_t)
+        row = book[0]
+        row["minute"] = market.minute
+        row["session_minutes"] = market.bars.session.minutes
+        row["cash"] = units_from_dollars(account.cash)
+        row["mode"] = account.mode
+        row["holdings"] = len(positions)
+        marked = int(row["cash"]) + int((positions["quantity"] * positions["mark"]).sum())
+        row["open_equity"] = marked if account.open_equity is None else units_from_dollars(account.open_equity)
+        peak = row["open_equity"] if account.peak_equity is None else units_from_dollars(account.peak_equity)
+        row["peak_equity"] = max(int(peak), int(row["open_equity"]))
+        return book
+
+    def _seen(self, market: Minute, positions: Records) -> Records:
+        seen = empty_records(len(positions), seen_t)
+        for record, position in zip(seen, positions, strict=True):
+            bar = market.bars.bars[position["symbol"], market.minute]
+            out = market.outs[position["strategy"]][position["symbol"]]
+            record["present"] = bar["time"] != 0
+            record["close"] = bar["close"]
+            record["exit"], record["invalidates"] = out["exit"], out["invalidates"]
+            record["level1"], record["level2"] = out["level1"], out["level2"]
+        return seen
+
+    def _days(self, market: Minute, account: AccountView) -> Records:
+        days = empty_records(len(self._names), strategy_t)
+        result = {name: -account.baseline.get(name, Decimal(0)) for name in self._names}
+        for (strategy, symbol), position in account.positions.items():
+            if strategy in result:
+                result[strategy] += position.realised - position.fees + _gain(market, symbol, position)
+        for index, name in enumerate(self._names):
+            days[index]["day_pnl"] = units_from_dollars(result[name])
+            days[index]["set_aside"] = index in market.set_aside
+        return days
+
+    def _values(self, market: Minute, records: Records) -> Iterator[Decision]:
+        session, start = market.bars.session, bar_time(market.bars.session, market.minute)
+        for sequence, record in enumerate(records):
+            kind = DecisionKind(int(record["kind"]))
+            ends = session.open + timedelta(minutes=int(record["valid_until"]) + 1)
+            yield Decision(
+                sequence=sequence,
+                strategy=self._names[record["strategy"]],
+                symbol=market.bars.symbols[record["symbol"]],
+                bar_time=start,
+                kind=kind,
+                leg=int(record["leg"]),
+                cause=ExitCause(int(record["reason"])) if kind is DecisionKind.EXIT else None,
+                verdict=Verdict(int(record["verdict"])),
+                rule=Rule(int(record["rule"])),
+                measure=int(record["measure"]),
+                limit=int(record["limit"]),
+                quantity=int(record["quantity"]),
+                price=dollars_from_units(record["price"]),
+                limit_price=dollars_from_units(record["limit_price"]) if record["limit_price"] else None,
+                stop_price=dollars_from_units(record["stop_price"]) if record["stop_price"] else None,
+                valid_until=min(ends, session.close) if kind is DecisionKind.ENTER else None,
+                setup=int(record["setup"]),
+            )
+
+
+def _gain(market: Minute, symbol: str, position: Position) -> Decimal:
+    """What a holding has gained at its last known price; none is known: nothing."""
+    known = market.bars.latest(symbol, market.minute) if symbol in market.bars.symbols else None
+    if known is None or position.quantity == 0:
+        return Decimal(0)
+    return dollars_from_units(known.price) * position.quantity - position.cost
