@@ -67,7 +67,7 @@ day_t: Final[np.dtype[Any]] = np.dtype(
         ("premarket_low", "f8"),
         ("premarket_last", "f8"),
         ("premarket_volume", "f8"),
-        ("gap", "f8"),  # last pre-market price over prior close, less 1; nan where there is none
+        ("gap", "f8"),  # the session's first price over the prior close, less 1
         ("volume_share", "f8", (SESSION_MINUTES,)),  # share of a day's volume that is done by the end of minute m
     ],
     align=True,

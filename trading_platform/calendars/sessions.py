@@ -1,0 +1,94 @@
+"""One session of the exchange, and the arithmetic of its minutes.
+
+A bar is named by its start: minute 0 is the bar that starts at the open. It is decided one minute later, when it has
+closed. Which days are sessions is said by `exchange`; nothing here needs a calendar or asks for the time.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.records import SESSION_MINUTES
+
+EXCHANGE_ZONE: Final = ZoneInfo("America/New_York")
+_PREMARKET_OPEN: Final = time(4, 0)
+_AFTER_HOURS_CLOSE: Final = time(20, 0)
+_MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A trading day: its date, and the open and close of its regular session, timezone-aware in UTC."""
+
+    day: date
+    open: datetime
+    close: datetime
+
+    @property
+    def premarket_open(self) -> datetime:
+        """04:00 exchange time, in UTC."""
+        return exchange_moment(self.day, _PREMARKET_OPEN)
+
+    @property
+    def after_hours_close(self) -> datetime:
+        """20:00 exchange time, in UTC, on half days as well."""
+        return exchange_moment(self.day, _AFTER_HOURS_CLOSE)
+
+    @property
+    def minutes(self) -> int:
+        """Bars of the regular session: 390, or 210 on a half day that closes at 13:00."""
+        return (self.close - self.open) // _MINUTE
+
+    @property
+    def is_half_day(self) -> bool:
+        """Whether it closes early."""
+        return self.minutes < SESSION_MINUTES
+
+
+def exchange_moment(day: date, at: time) -> datetime:
+    """A wall-clock time at the exchange as a moment in UTC."""
+    return datetime.combine(day, at, EXCHANGE_ZONE).astimezone(UTC)
+
+
+def exchange_day(moment: datetime) -> date:
+    """The date at the exchange at `moment`. Raises `InvalidInput` for a moment without a time zone."""
+    return _aware(moment).astimezone(EXCHANGE_ZONE).date()
+
+
+def bar_time(session: Session, minute: int) -> datetime:
+    """The start of bar `minute`. Raises `InvalidInput` outside the session."""
+    if not 0 <= minute < session.minutes:
+        raise InvalidInput(
+            f"minute {minute} is not in the session {session.day}",
+            mend=f"Its bars are numbered 0 to {session.minutes - 1}",
+        )
+    return session.open + minute * _MINUTE
+
+
+def minute_of(session: Session, moment: datetime) -> int:
+    """The number of the bar within which `moment` falls. Raises `InvalidInput` outside the regular session."""
+    if not session.open <= _aware(moment) < session.close:
+        raise InvalidInput(
+            f"{moment.isoformat()} is not in the session {session.day}",
+            mend=f"The session runs from {session.open.isoformat()} to {session.close.isoformat()}",
+        )
+    return (moment - session.open) // _MINUTE
+
+
+def ticks(session: Session) -> tuple[datetime, ...]:
+    """The decision moments, one for each bar: its start plus one minute, so 09:31 to 16:00 on a full day."""
+    return tuple(session.open + (minute + 1) * _MINUTE for minute in range(session.minutes))
+
+
+def decided_bar(session: Session, now: datetime) -> int | None:
+    """The last bar that has closed by `now`: None before 09:31, the session's last bar from its close on."""
+    closed = (_aware(now) - session.open) // _MINUTE
+    return min(closed, session.minutes) - 1 if closed > 0 else None
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidInput(f"{moment.isoformat()} has no time zone", mend="Give it in UTC")
+    return moment
