@@ -1,0 +1,167 @@
+"""The compiled loops that run a strategy's step: over one symbol's minutes, and over all symbols of one minute.
+
+Each strategy gets loops of its own, in which the step is called directly: a step that is passed as an argument or held
+by a closure has no stable name in the compiler's cache, and would be compiled again in every process. The loops below
+are therefore ordinary functions whose global name `_step` is bound anew for each strategy, and which are filed in the
+cache under that strategy's file and name: a change in the strategy makes new machine code.
+
+Belongs here: the loops and the judgement of what a step gave. What stays out: arrays, symbols and sessions (`scan`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType
+from typing import Any, Final, cast
+
+import numpy as np
+
+from trading_platform.domain.compiled import UNCOMPILED, compiled
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.strategies.contract import Step
+
+_HIGHEST_PRICE: Final = 1e8
+"""Dollars. A price beyond it is a fault of the step, and would overflow the kernel's whole units."""
+
+GAVE_UP: Final = 1
+BAD_LIMIT: Final = 2
+BAD_STOP: Final = 3
+BAD_LEVEL: Final = 4
+
+aside_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("what", "i8"),  # 0: not set aside; otherwise one of the four above
+        ("minute", "i8"),  # the bar on which it happened
+        ("code", "i8"),  # the step's own number, with GAVE_UP
+    ],
+    align=True,
+)
+"""Whether a strategy is set aside for one symbol, since when and why."""
+
+
+@compiled
+def clear(out: Any) -> None:
+    """Zero every field of an `out_t`."""
+    out.entry = 0
+    out.valid_bars = 0
+    out.setup = 0
+    out.exit = 0
+    out.invalidates = 0
+    out.fault = 0
+    out.limit = 0.0
+    out.stop = 0.0
+    out.level1 = 0.0
+    out.level2 = 0.0
+
+
+@compiled
+def _is_price(price: float) -> bool:
+    return 0.0 <= price <= _HIGHEST_PRICE
+
+
+@compiled
+def _is_level(price: float, entry: int) -> bool:
+    undefined = price != price and entry == 0  # noqa: PLR0124 (only nan differs from itself)
+    return undefined or abs(price) <= _HIGHEST_PRICE
+
+
+@compiled
+def judge(out: Any) -> int:
+    """What is wrong with a step's output: 0, or GAVE_UP, BAD_LIMIT, BAD_STOP or BAD_LEVEL."""
+    if out.fault != 0:
+        return GAVE_UP
+    if not _is_price(out.limit):
+        return BAD_LIMIT
+    if not _is_price(out.stop):
+        return BAD_STOP
+    if not (_is_level(out.level1, out.entry) and _is_level(out.level2, out.entry)):
+        return BAD_LEVEL
+    return 0
+
+
+def _step(state: Any, bar: Any, day: Any, params: Any, out: Any) -> None:
+    """Stands for a strategy's step in the loops below."""
+    raise NotImplementedError
+
+
+def _advance(state: Any, bar: Any, day: Any, params: Any, out: Any, aside: Any) -> None:
+    """One step of one symbol, and its judgement: after a fault nothing of its output stands."""
+    clear(out)
+    _step(state, bar, day, params, out)
+    what = judge(out)
+    if what != 0:
+        aside.what = what
+        aside.minute = bar.minute
+        aside.code = out.fault
+        clear(out)
+
+
+def _fold(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any) -> None:
+    """All bars [minutes] of one symbol, whose state, day and aside are arrays of one."""
+    for minute in range(bars.size):
+        if present[minute] and asides[0].what == 0:
+            _advance(states[0], bars[minute], days[0], params[0], outs[minute], asides[0])
+        else:
+            clear(outs[minute])
+
+
+def _each(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any) -> None:
+    """One bar of every symbol: all arrays but `params` are [symbols]."""
+    for symbol in range(states.size):
+        if present[symbol] and asides[symbol].what == 0:
+            _advance(states[symbol], bars[symbol], days[symbol], params[0], outs[symbol], asides[symbol])
+        else:
+            clear(outs[symbol])
+
+
+Loop = Callable[[Any, Any, Any, Any, Any, Any, Any], None]
+"""`loop(states, bars, present, days, params, outs, asides)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loops:
+    """The two loops of one strategy; both leave the same bits in states, outs and asides."""
+
+    fold: Loop
+    each: Loop
+
+
+@cache
+def loops(step: Step) -> Loops:
+    """The loops that call `step`.
+
+    Raises:
+        InvalidInput: The step is defined inside another function: then two steps could share a name in the cache.
+    """
+    source = _source(step)
+    if "<" in source.__qualname__:
+        raise InvalidInput(
+            "the step is not a function of its own at the top of a module",
+            where=f"{source.__module__}.{source.__qualname__}",
+            mend="Define it with `def` at the top of the module",
+        )
+    advance = _bound(_advance, source, _step=step)
+    # An uncompiled step divides by zero as quietly as a compiled one.
+    outer = np.errstate(all="ignore") if UNCOMPILED else _as_it_is
+    return Loops(
+        fold=cast("Loop", outer(_bound(_fold, source, _advance=advance))),
+        each=cast("Loop", outer(_bound(_each, source, _advance=advance))),
+    )
+
+
+def _source(step: Step) -> FunctionType:
+    return cast("FunctionType", getattr(step, "py_func", step))
+
+
+def _bound(loop: Callable[..., None], source: FunctionType, **names: Any) -> Callable[..., None]:
+    """`loop` with global `names` bound, under the name and file of the step's `source`, compiled."""
+    assert isinstance(loop, FunctionType)
+    name = f"{source.__qualname__}.{loop.__name__}.{source.__code__.co_firstlineno}"
+    code = loop.__code__.replace(co_filename=source.__code__.co_filename)
+    bound = FunctionType(code, {**loop.__globals__, **names, "__name__": source.__module__}, name)
+    bound.__qualname__ = name
+    return compiled(bound)
+
+
+def _as_it_is(function: Callable[..., None]) -> Callable[..., None]:
+    return function
