@@ -1,0 +1,354 @@
+"""What every venue behind the broker port must do. An adapter's test is a subclass with a `Venue` of its own.
+
+The market of these tests stands still: each minute opens, trades and closes at 10.00 dollars, except where `crash` puts
+it at 9.00 from then on. A minute's volume is 1,000 shares for SPY and 100,000 for IBM.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import pytest
+
+from trading_platform.brokers.broker import Broker
+from trading_platform.brokers.fees import fee_schedule
+from trading_platform.brokers.paper import PaperExchange
+from trading_platform.calendars.sessions import Session
+from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.compiled import empty_records
+from trading_platform.domain.orders import (
+    Absent,
+    Accepted,
+    AttachedStop,
+    BrokerOrder,
+    Found,
+    Order,
+    OrderState,
+    OrderType,
+    Rejected,
+    Side,
+    Unknown,
+)
+from trading_platform.domain.records import bar_t
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Venue(Protocol):
+    """A broker with its market in the test's hands, in a session, an account of 100,000 dollars, holding nothing."""
+
+    @property
+    def broker(self) -> Broker: ...
+
+    def deadline(self) -> datetime: ...
+
+    def passed(self) -> datetime:
+        """A deadline that has passed."""
+        ...
+
+    def pass_minutes(self, count: int) -> None:
+        """Let `count` minutes of trading go by."""
+        ...
+
+    def crash(self) -> None:
+        """From the next minute on everything trades at 9.00 dollars."""
+        ...
+
+    def restart(self) -> None:
+        """Kill and restart what stands between the test and the venue; `broker` is a new object afterwards."""
+        ...
+
+
+def buying(
+    intent: str, quantity: int, *, symbol: str = "IBM", stop: str | None = None, limit: str | None = None
+) -> Order:
+    return Order(
+        intent_id=intent,
+        symbol=symbol,
+        side=Side.BUY,
+        type=OrderType.LIMIT if limit else OrderType.MARKET,
+        quantity=quantity,
+        limit_price=Decimal(limit) if limit else None,
+        attached_stop=AttachedStop(intent_id=f"{intent}-stop", stop_price=Decimal(stop)) if stop else None,
+    )
+
+
+def selling(intent: str, quantity: int, *, symbol: str = "IBM", stop: str | None = None) -> Order:
+    return Order(
+        intent_id=intent,
+        symbol=symbol,
+        side=Side.SELL,
+        type=OrderType.STOP if stop else OrderType.MARKET,
+        quantity=quantity,
+        stop_price=Decimal(stop) if stop else None,
+    )
+
+
+class BrokerPortContract:
+    """The contract. `venue` is given by the subclass."""
+
+    @pytest.fixture
+    def venue(self) -> Iterator[Venue]:
+        raise NotImplementedError
+
+    def found(self, venue: Venue, intent: str) -> BrokerOrder:
+        answer = venue.broker.find(intent)
+        assert isinstance(answer, Found)
+        return answer.order
+
+    def submit(self, venue: Venue, order: Order) -> Accepted:
+        answer = venue.broker.submit(order, venue.deadline())
+        assert isinstance(answer, Accepted), answer
+        return answer
+
+    def test_an_order_lives_from_taken_to_filled(self, venue: Venue) -> None:
+        taken = self.submit(venue, buying("a", 100))
+        assert self.found(venue, "a") == BrokerOrder(
+            intent_id="a",
+            broker_order_id=taken.broker_order_id,
+            symbol="IBM",
+            side=Side.BUY,
+            type=OrderType.MARKET,
+            quantity=100,
+            filled=0,
+            state=OrderState.ACKNOWLEDGED,
+        )
+        assert venue.broker.open_orders() == (self.found(venue, "a"),)
+        assert venue.broker.executions(EARLIEST) == ()
+        venue.pass_minutes(1)
+        assert self.found(venue, "a").state is OrderState.FILLED
+        assert venue.broker.open_orders() == ()
+        (execution,) = venue.broker.executions(EARLIEST)
+        assert (execution.intent_id, execution.broker_order_id) == ("a", taken.broker_order_id)
+        assert (execution.symbol, execution.side, execution.quantity) == ("IBM", Side.BUY, 100)
+        assert venue.broker.positions() == {"IBM": 100}
+
+    def test_cash_and_positions_are_what_the_executions_say(self, venue: Venue) -> None:
+        opening = venue.broker.cash()
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        self.submit(venue, buying("b", 100))
+        venue.pass_minutes(4)
+        self.submit(venue, selling("c", 100))
+        venue.pass_minutes(1)
+        expected, held = opening, {"IBM": 0, "SPY": 0}
+        for execution in venue.broker.executions(EARLIEST):
+            sign = 1 if execution.side is Side.BUY else -1
+            expected -= sign * execution.quantity * execution.price + execution.fee
+            held[execution.symbol] += sign * execution.quantity
+        assert held == {"IBM": 0, "SPY": 250}
+        assert venue.broker.positions() == {"SPY": 250}
+        assert venue.broker.cash() == expected
+
+    def test_a_partial_fill_shows(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        venue.pass_minutes(1)
+        order = self.found(venue, "a")
+        assert order.state is OrderState.PARTIALLY_FILLED
+        assert 0 < order.filled < order.quantity == 250
+
+    def test_executions_have_ids_of_their_own_and_come_by_time(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        venue.pass_minutes(4)
+        executions = venue.broker.executions(EARLIEST)
+        assert len(executions) > 1
+        assert len({execution.execution_id for execution in executions}) == len(executions)
+        assert list(executions) == sorted(executions, key=lambda execution: execution.time)
+        assert venue.broker.executions(executions[1].time) == executions[1:]
+        assert venue.broker.executions(executions[-1].time + timedelta(microseconds=1)) == ()
+
+    def test_an_unknown_id_is_absent_and_cannot_be_changed(self, venue: Venue) -> None:
+        assert venue.broker.find("nobody") == Absent()
+        assert isinstance(venue.broker.cancel("nobody", venue.deadline()), Rejected)
+        assert isinstance(venue.broker.reduce("nobody", 1, venue.deadline()), Rejected)
+
+    def test_a_cancelled_order_does_not_fill(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 100, limit="9.50"))
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Accepted)
+        venue.crash()
+        venue.pass_minutes(2)
+        assert self.found(venue, "a").state is OrderState.CANCELLED
+        assert venue.broker.positions() == {}
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Rejected)
+
+    def test_a_filled_order_cannot_be_cancelled_or_reduced(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 100))
+        venue.pass_minutes(1)
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Rejected)
+        assert isinstance(venue.broker.reduce("a", 1, venue.deadline()), Rejected)
+
+    def test_reducing_leaves_at_most_that_much_open(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        venue.pass_minutes(1)
+        filled = self.found(venue, "a").filled
+        assert isinstance(venue.broker.reduce("a", 10, venue.deadline()), Accepted)
+        assert self.found(venue, "a").quantity == filled + 10
+        assert isinstance(venue.broker.reduce("a", 20, venue.deadline()), Accepted)
+        assert self.found(venue, "a").quantity == filled + 10
+        venue.pass_minutes(1)
+        assert self.found(venue, "a").state is OrderState.FILLED
+        assert venue.broker.positions() == {"SPY": filled + 10}
+
+    def test_reducing_to_nothing_cancels(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 100, limit="9.50"))
+        assert isinstance(venue.broker.reduce("a", 0, venue.deadline()), Accepted)
+        assert self.found(venue, "a").state is OrderState.CANCELLED
+
+    def test_a_repeated_id_is_refused_for_good_or_makes_a_second_order(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 100))
+        again = venue.broker.submit(buying("a", 100), venue.deadline())
+        venue.pass_minutes(1)
+        if venue.broker.capabilities.refuses_repeated_ids:
+            assert isinstance(again, Rejected)
+            assert venue.broker.positions() == {"IBM": 100}
+        else:
+            assert isinstance(again, Accepted)
+            assert venue.broker.positions() == {"IBM": 200}
+
+    @pytest.mark.parametrize(
+        "order",
+        [
+            buying("a", 0),
+            buying("a", -5),
+            buying("a", 10, limit="9.999"),
+            buying("a", 10, limit="-1"),
+            buying("a", 10_001),
+            buying("a", 10, symbol="NOSUCH"),
+            selling("a", 1),
+        ],
+        ids=["no shares", "fewer than none", "off the tick", "below zero", "buying power", "unknown symbol", "short"],
+    )
+    def test_what_cannot_be_is_rejected_and_leaves_nothing(self, venue: Venue, order: Order) -> None:
+        assert isinstance(venue.broker.submit(order, venue.deadline()), Rejected)
+        assert venue.broker.open_orders() == ()
+
+    def test_no_answer_by_the_deadline_is_unknown(self, venue: Venue) -> None:
+        assert isinstance(venue.broker.submit(buying("a", 100), venue.passed()), Unknown)
+        assert isinstance(venue.broker.find("a"), Absent | Found)
+
+    def test_an_attached_stop_protects_exactly_what_its_entry_has_filled(self, venue: Venue) -> None:
+        if not venue.broker.capabilities.attached_stops:
+            pytest.skip("this venue has no attached stops")
+        self.submit(venue, buying("a", 250, symbol="SPY", stop="9.50"))
+        assert {order.intent_id for order in venue.broker.open_orders()} == {"a", "a-stop"}
+        for _ in range(4):
+            stop = self.found(venue, "a-stop")
+            assert stop.quantity - stop.filled == venue.broker.positions().get("SPY", 0)
+            assert stop.state is OrderState.ACKNOWLEDGED
+            venue.pass_minutes(1)
+        assert self.found(venue, "a").state is OrderState.FILLED
+        venue.crash()
+        venue.pass_minutes(4)
+        assert venue.broker.positions() == {}
+        assert self.found(venue, "a-stop").state is OrderState.FILLED
+        assert venue.broker.open_orders() == ()
+
+    def test_cancelling_an_entry_leaves_the_stop_of_what_it_filled(self, venue: Venue) -> None:
+        if not venue.broker.capabilities.attached_stops:
+            pytest.skip("this venue has no attached stops")
+        self.submit(venue, buying("a", 250, symbol="SPY", stop="9.50"))
+        venue.pass_minutes(1)
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Accepted)
+        (stop,) = venue.broker.open_orders()
+        assert (stop.intent_id, stop.quantity) == ("a-stop", venue.broker.positions()["SPY"])
+        venue.crash()
+        venue.pass_minutes(2)
+        assert venue.broker.positions() == {}
+
+    def test_shares_on_offer_cannot_be_sold_again_until_the_stop_is_reduced(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 100))
+        venue.pass_minutes(1)
+        self.submit(venue, selling("b", 100, stop="9.50"))
+        assert isinstance(venue.broker.submit(selling("c", 40), venue.deadline()), Rejected)
+        assert isinstance(venue.broker.reduce("b", 60, venue.deadline()), Accepted)
+        self.submit(venue, selling("c", 40))
+        venue.pass_minutes(1)
+        assert venue.broker.positions() == {"IBM": 60}
+
+    def test_a_restart_keeps_everything(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        self.submit(venue, buying("b", 100, limit="9.00"))
+        venue.pass_minutes(1)
+
+        def state() -> tuple[Any, ...]:
+            broker = venue.broker
+            return (
+                broker.open_orders(),
+                broker.executions(EARLIEST),
+                broker.positions(),
+                broker.cash(),
+                broker.find("a"),
+            )
+
+        before = state()
+        venue.restart()
+        assert state() == before
+        venue.pass_minutes(4)
+        assert self.found(venue, "a").state is OrderState.FILLED
+
+    def test_time_passes_at_the_venue_while_nobody_asks(self, venue: Venue) -> None:
+        self.submit(venue, buying("a", 250, symbol="SPY"))
+        venue.restart()
+        venue.pass_minutes(4)
+        assert venue.broker.positions() == {"SPY": 250}
+
+
+class PaperVenue:
+    """The paper exchange on 2013-10-09, a minute and three seconds after the open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.session = Session(
+            day=date(2013, 10, 9),
+            open=datetime(2013, 10, 9, 13, 30, tzinfo=UTC),
+            close=datetime(2013, 10, 9, 20, 0, tzinfo=UTC),
+        )
+        self.clock = SimulatedClock(self.session.open + timedelta(minutes=1, seconds=3))
+        self.crashed = self.session.close
+        self.broker = self.opened()
+
+    def opened(self) -> PaperExchange:
+        return PaperExchange(
+            self.path,
+            clock=self.clock,
+            bars=self.bars,
+            session_of=lambda _: self.session,
+            fees=fee_schedule("ibkr_fixed"),
+            opening_cash=Decimal(100_000),
+        )
+
+    def bars(self, symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
+        assert day == self.session.day
+        count = (until - self.session.open) // timedelta(minutes=1) if symbol in ("SPY", "IBM") else 0
+        bars = empty_records(count, bar_t)
+        for minute in range(count):
+            start = self.session.open + timedelta(minutes=minute)
+            price = 90_000 if start >= self.crashed else 100_000
+            bars[minute] = (int(start.timestamp()), *(price,) * 4, 1000 if symbol == "SPY" else 100_000)
+        return bars
+
+    def deadline(self) -> datetime:
+        return self.clock.now() + timedelta(seconds=4)
+
+    def passed(self) -> datetime:
+        return self.clock.now() - timedelta(seconds=1)
+
+    def pass_minutes(self, count: int) -> None:
+        self.clock.advance_to(self.clock.now() + timedelta(minutes=count))
+
+    def crash(self) -> None:
+        self.crashed = self.clock.now().replace(second=0)
+
+    def restart(self) -> None:
+        self.broker.close()
+        self.broker = self.opened()
+
+
+class TestPaperExchange(BrokerPortContract):
+    @pytest.fixture
+    def venue(self, tmp_path: Path) -> Iterator[PaperVenue]:
+        venue = PaperVenue(tmp_path / "paper.sqlite")
+        yield venue
+        venue.broker.close()

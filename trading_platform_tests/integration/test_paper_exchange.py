@@ -1,0 +1,673 @@
+"""The paper exchange by the clock, against a market that is written out, and its book on the disk."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import pytest
+
+import trading_platform
+from trading_platform.accounting.average_cost import cash, fold
+from trading_platform.brokers import paper_book
+from trading_platform.brokers.fees import fee_schedule
+from trading_platform.brokers.paper import PaperExchange
+from trading_platform.brokers.paper_book import PaperBook
+from trading_platform.calendars.sessions import Session
+from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.compiled import empty_records
+from trading_platform.domain.errors import InvalidInput, TemporaryError
+from trading_platform.domain.fills import Fill
+from trading_platform.domain.money import units_from_dollars
+from trading_platform.domain.orders import (
+    Absent,
+    Accepted,
+    AttachedStop,
+    Found,
+    Order,
+    OrderState,
+    OrderType,
+    Rejected,
+    Side,
+    Unknown,
+)
+from trading_platform.domain.records import bar_t
+
+DAY = date(2013, 10, 9)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+OPENING = Decimal(100_000)
+FLAT = "10.00 10.00 10.00 10.00 100000"
+
+
+def at(text: str, day: date = DAY) -> datetime:
+    """`13:31:03` of the session's day, in UTC."""
+    return datetime.fromisoformat(f"{day.isoformat()}T{text}+00:00")
+
+
+def session_of(day: date) -> Session:
+    """Sessions on 9 and 10 October; another day has none."""
+    if day not in (DAY, DAY + timedelta(days=1)):
+        raise InvalidInput(f"{day} is not a session")
+    return Session(day=day, open=at("13:30:00", day), close=at("20:00:00", day))
+
+
+class Market:
+    """Bars by symbol: those given by their minute (`13:31`), and `FLAT` in every minute of the day that has none."""
+
+    def __init__(self, given: dict[str, dict[str, str]], *, otherwise: str | None = FLAT) -> None:
+        self.given, self.otherwise = given, otherwise
+
+    def __call__(self, symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
+        rows = []
+        moment = session_of(day).open
+        while symbol in self.given and moment + timedelta(minutes=1) <= until and moment < session_of(day).close:
+            text = self.given[symbol].get(moment.strftime("%H:%M"), self.otherwise)
+            if text is not None:
+                *prices, volume = text.split()
+                rows.append((int(moment.timestamp()), *map(units_from_dollars, prices), int(volume)))
+            moment += timedelta(minutes=1)
+        bars = empty_records(len(rows), bar_t)
+        for number, row in enumerate(rows):
+            bars[number] = row
+        return bars
+
+
+class Desk:
+    """A paper exchange with its clock and market at hand."""
+
+    def __init__(self, path: Path, market: Market, start: str, **settings: Any) -> None:
+        self.path, self.market = path, market
+        self.clock = SimulatedClock(at(start))
+        self.settings = {"fees": fee_schedule("ibkr_fixed"), "opening_cash": OPENING, **settings}
+        self.broker = self.opened()
+
+    def opened(self) -> PaperExchange:
+        return PaperExchange(self.path, clock=self.clock, bars=self.market, session_of=session_of, **self.settings)
+
+    def until(self, text: str, day: date = DAY) -> None:
+        self.clock.advance_to(at(text, day))
+
+    def submit(self, intent: str, text: str, *, symbol: str = "IBM") -> Accepted | Rejected | Unknown:
+        """`buy market 100`, `buy limit 100 at 9.90`, `buy market 100 stop 9.50`."""
+        words = text.split()
+        prices = dict(zip(words[3::2], map(Decimal, words[4::2]), strict=True))
+        order = Order(
+            intent_id=intent,
+            symbol=symbol,
+            side=Side(words[0]),
+            type=OrderType(words[1]),
+            quantity=int(words[2]),
+            limit_price=prices.get("at") if words[1] == "limit" else None,
+            stop_price=prices.get("at") if words[1] == "stop" else None,
+            attached_stop=AttachedStop(intent_id=f"{intent}-stop", stop_price=prices["stop"])
+            if "stop" in prices
+            else None,
+        )
+        return self.broker.submit(order, self.deadline())
+
+    def deadline(self) -> datetime:
+        return self.clock.now() + timedelta(seconds=4)
+
+    def executions(self) -> list[str]:
+        """`a 100 at 10.01 fee 1.00 time 13:31:59`."""
+        return [
+            f"{done.intent_id} {done.quantity} at {done.price:.2f} fee {done.fee:.2f} time {done.time:%H:%M:%S}"
+            for done in self.broker.executions(EARLIEST)
+        ]
+
+    def state(self, intent: str) -> OrderState:
+        answer = self.broker.find(intent)
+        assert isinstance(answer, Found)
+        return answer.order.state
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    desks: list[Desk] = []
+
+    def make(given: dict[str, str] | None = None, start: str = "13:31:03", **settings: Any) -> Desk:
+        market = Market({"IBM": given or {}, "SPY": {}}, otherwise=settings.pop("otherwise", FLAT))
+        desks.append(Desk(tmp_path / "paper.sqlite", market, start, **settings))
+        return desks[-1]
+
+    yield make
+    for made in desks:
+        made.broker.close()
+
+
+def reason(answer: Accepted | Rejected | Unknown) -> str:
+    assert isinstance(answer, Rejected)
+    return answer.reason
+
+
+def test_a_tape_worked_out_by_hand(desk: Callable[..., Desk]) -> None:
+    # All in cents. Slippage 1 basis point, to the cent against us; a tenth of the volume; 0.5 cents a share, at least
+    # 100 an order.
+    # 13:31 open 1000: buys 120 of 300 at 1000.1 -> 1001.  120 x 1001 = 120,120; 60 by share, so the minimum 100.
+    # 13:32 open 1002: buys 180 at 1002.1002 -> 1003.      180 x 1003 = 180,540; 300 shares owe 150: 50 more.
+    # Cost of 300: 300,660.
+    # 13:33 open 1005: sells 100 at 1004.8995 -> 1004.     100 x 1004 = 100,400; fee 100.
+    #   takes 300,660 x 100 / 300 = 100,220 of the cost: realised 180. Left 200 that cost 200,440.
+    # 13:34 open 970, under the stop at 980: sells 100 of 200 (volume 1000) at 969.903 -> 969.
+    #                                                      100 x 969 = 96,900; fee 100; realised 96,900 - 100,220 = -3,320.
+    # 13:35 open 990: the triggered stop's rest of 100 at 989.901 -> 989.
+    #                                                      100 x 989 = 98,900; 200 shares owe 100: 0 more; realised -1,320.
+    # Realised 180 - 3,320 - 1,320 = -4,460; fees 350; cash 10,000,000 - 4,460 - 350 = 9,995,190.
+    tape = desk(
+        {
+            "13:31": "10.00 10.10 9.95 10.05 1200",
+            "13:32": "10.02 10.10 9.95 10.05 5000",
+            "13:33": "10.05 10.10 9.95 10.05 3000",
+            "13:34": "9.70 9.75 9.65 9.70 1000",
+            "13:35": "9.90 9.95 9.85 9.90 5000",
+        }
+    )
+    tape.submit("in", "buy market 300 stop 9.80")
+    tape.until("13:33:05")
+    assert isinstance(tape.broker.reduce("in-stop", 200, tape.deadline()), Accepted)
+    assert isinstance(tape.submit("out", "sell market 100"), Accepted)
+    tape.until("13:36:00")
+    assert tape.executions() == [
+        "in 120 at 10.01 fee 1.00 time 13:31:59",
+        "in 180 at 10.03 fee 0.50 time 13:32:59",
+        "out 100 at 10.04 fee 1.00 time 13:33:59",
+        "in-stop 100 at 9.69 fee 1.00 time 13:34:59",
+        "in-stop 100 at 9.89 fee 0.00 time 13:35:59",
+    ]
+    assert tape.broker.cash() == Decimal("99951.90")
+    assert tape.broker.positions() == {}
+    # Our own accounting, from the executions alone, says the same.
+    fills = [
+        Fill(
+            execution_id=done.execution_id,
+            intent_id=done.intent_id,
+            strategy="s",
+            symbol=done.symbol,
+            side=done.side,
+            quantity=done.quantity,
+            price=done.price,
+            fee=done.fee,
+            time=done.time,
+        )
+        for done in tape.broker.executions(EARLIEST)
+    ]
+    partly = fold(fills[:3])["s", "IBM"]
+    assert (partly.quantity, partly.cost, partly.realised) == (200, Decimal("2004.40"), Decimal("1.80"))
+    position = fold(fills)["s", "IBM"]
+    assert (position.realised, position.fees, position.cost) == (Decimal("-44.60"), Decimal("3.50"), Decimal(0))
+    assert cash(OPENING, fills) == tape.broker.cash()
+
+
+# When an order may fill.
+
+
+@pytest.mark.parametrize(
+    ("arrives", "filled"),
+    [
+        ("13:31:00", "13:31:59"),
+        ("13:31:10", "13:31:59"),
+        ("13:31:11", "13:32:59"),
+        ("13:31:59", "13:32:59"),
+    ],
+)
+def test_an_order_fills_in_its_minute_if_it_came_within_the_grace(
+    desk: Callable[..., Desk], arrives: str, filled: str
+) -> None:
+    trade = desk(start=arrives)
+    trade.submit("a", "buy market 100")
+    trade.until("13:40:00")
+    assert trade.executions() == [f"a 100 at 10.01 fee 1.00 time {filled}"]
+
+
+def test_a_buy_of_what_has_not_traded_has_no_price_to_hold_buying_power_at(desk: Callable[..., Desk]) -> None:
+    assert "there is no bar of it" in reason(desk(start="13:30:00").submit("a", "buy market 100"))
+
+
+def test_a_fill_is_not_seen_before_its_bar_has_closed(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100")
+    trade.until("13:31:59")
+    assert trade.executions() == []
+    trade.until("13:32:00")
+    assert len(trade.executions()) == 1
+
+
+def test_a_minute_without_a_bar_fills_nothing(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:30": FLAT, "13:34": FLAT}, otherwise=None)
+    trade.submit("a", "buy market 100")
+    trade.until("13:40:00")
+    assert trade.executions() == ["a 100 at 10.01 fee 1.00 time 13:34:59"]
+
+
+def test_a_late_bar_is_waited_for_within_the_patience_only(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:30": FLAT}, otherwise=None, bar_patience=timedelta(seconds=20))
+    trade.submit("a", "buy market 100")
+    trade.until("13:32:05")
+    assert trade.executions() == []
+    trade.market.given["IBM"]["13:31"] = FLAT
+    assert trade.executions() == ["a 100 at 10.01 fee 1.00 time 13:31:59"]
+    trade.submit("b", "buy market 100")
+    trade.until("13:33:20")
+    assert len(trade.executions()) == 1
+    trade.market.given["IBM"]["13:32"] = FLAT
+    assert len(trade.executions()) == 1
+
+
+def test_without_patience_a_late_bar_is_passed_over(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:30": FLAT}, otherwise=None)
+    trade.submit("a", "buy market 100")
+    trade.until("13:32:05")
+    assert trade.executions() == []
+    trade.market.given["IBM"]["13:31"] = FLAT
+    assert trade.executions() == []
+
+
+def test_what_was_passed_over_before_a_change_stays_passed_over_after_a_restart(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:30": FLAT}, otherwise=None)
+    trade.submit("a", "buy market 100")
+    trade.until("13:32:05")
+    trade.submit("b", "buy market 100")
+    trade.broker.close()
+    trade.market.given["IBM"] |= {"13:31": FLAT, "13:33": FLAT}
+    trade.broker = trade.opened()
+    trade.until("13:34:00")
+    assert trade.executions() == ["a 100 at 10.01 fee 1.00 time 13:33:59", "b 100 at 10.01 fee 1.00 time 13:33:59"]
+
+
+def test_minutes_are_matched_in_order_for_all_symbols(desk: Callable[..., Desk]) -> None:
+    trade = desk(dict.fromkeys(("13:31", "13:32"), "10.00 10.00 10.00 10.00 600"))
+    trade.submit("b", "buy market 100", symbol="SPY")
+    trade.submit("a", "buy market 100")
+    trade.until("13:40:00")
+    times = [done.time for done in trade.broker.executions(EARLIEST)]
+    assert times == sorted(times)
+    assert [line.split(" at ")[0] for line in trade.executions()] == ["a 60", "b 100", "a 40"]
+
+
+def test_day_orders_expire_at_the_close(desk: Callable[..., Desk]) -> None:
+    trade = desk({"19:59": "9.50 9.50 9.50 9.50 1000"})
+    trade.submit("never", "buy limit 100 at 9.00 stop 8.00")
+    trade.submit("partly", "buy limit 300 at 9.90 stop 9.00")
+    trade.until("20:00:00")
+    assert trade.broker.open_orders() == ()
+    assert trade.executions() == ["partly 100 at 9.50 fee 1.00 time 19:59:59"]
+    for intent in ("never", "never-stop", "partly", "partly-stop"):
+        assert trade.state(intent) is OrderState.EXPIRED
+    assert isinstance(trade.broker.cancel("partly-stop", trade.deadline()), Rejected)
+
+
+def test_orders_of_yesterday_are_ended_before_today(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:35": "9.50 9.50 9.50 9.50 1000"})
+    trade.submit("a", "buy limit 100 at 9.90")
+    trade.submit("b", "buy limit 100 at 9.00")
+    tomorrow = DAY + timedelta(days=1)
+    trade.until("13:31:00", tomorrow)
+    trade.submit("c", "buy market 10")
+    trade.until("13:32:00", tomorrow)
+    assert trade.executions() == ["a 100 at 9.50 fee 1.00 time 13:35:59", "c 10 at 10.01 fee 1.00 time 13:31:59"]
+    assert trade.state("b") is OrderState.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("now", "day", "why"),
+    [
+        ("13:29:59", DAY, "closed"),
+        ("20:00:00", DAY, "closed"),
+        ("19:59:11", DAY, "no minute of the session is left"),
+        ("14:00:00", DAY + timedelta(days=2), "no session today"),
+    ],
+)
+def test_out_of_hours_nothing_is_taken(desk: Callable[..., Desk], now: str, day: date, why: str) -> None:
+    trade = desk(start="13:00:00")
+    trade.until(now, day)
+    assert why in reason(trade.submit("a", "buy market 100"))
+    assert trade.broker.find("a") == Absent()
+
+
+# What is taken.
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ("buy limit 10 at 9.995", "not on the tick"),
+        ("buy limit 10 at 0.00005", "not a whole number"),
+        ("buy limit 10 at 0", "not on the tick"),
+        ("buy stop 10 at 10.005", "not on the tick"),
+        ("buy market 10 stop 9.995", "not on the tick"),
+        ("buy limit 10", "has a limit price"),
+        ("buy stop 10", "has a stop price"),
+        ("buy market 10001", "buying power"),
+        ("buy limit 10527 at 9.50", "buying power"),
+        ("buy stop 9091 at 11.00", "buying power"),
+        ("sell market 10 stop 9.00", "protects a buy"),
+        ("sell market 1", "no short sales"),
+    ],
+)
+def test_a_refusal_says_why(desk: Callable[..., Desk], order: str, why: str) -> None:
+    trade = desk()
+    assert why in reason(trade.submit("a", order))
+    assert trade.broker.find("a") == Absent()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "buy limit 10 at 9.99",
+        "buy limit 10 at 0.9995",
+        "buy market 10000",
+        "buy limit 10526 at 9.50",
+        "buy stop 9090 at 11.00",
+    ],
+)
+def test_what_just_fits_is_taken(desk: Callable[..., Desk], order: str) -> None:
+    assert isinstance(desk().submit("a", order), Accepted)
+
+
+def test_open_buys_hold_buying_power_and_let_it_go(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy limit 6000 at 9.00")
+    assert "46000.0000 are free" in reason(trade.submit("b", "buy market 4601"))
+    trade.broker.reduce("a", 1000, trade.deadline())
+    assert isinstance(trade.submit("b", "buy market 4601"), Accepted)
+    trade.broker.cancel("a", trade.deadline())
+    assert isinstance(trade.submit("c", "buy market 5399"), Accepted)
+
+
+def test_attached_stops_offer_what_they_protect(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100 stop 9.50")
+    trade.until("13:32:00")
+    assert "100 held, 100 of them on offer" in reason(trade.submit("b", "sell market 1"))
+    trade.broker.reduce("a-stop", 70, trade.deadline())
+    assert isinstance(trade.submit("b", "sell market 30"), Accepted)
+    assert "of them on offer" in reason(trade.submit("c", "sell limit 1 at 11.00"))
+
+
+def test_a_stop_without_its_entry_ends_with_it(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy limit 100 at 9.00 stop 8.50")
+    trade.broker.cancel("a", trade.deadline())
+    assert trade.broker.open_orders() == ()
+    assert trade.state("a-stop") is OrderState.CANCELLED
+
+
+def test_a_cancelled_stop_does_not_come_back_with_its_entrys_fills(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:31": "10.00 10.00 10.00 10.00 600"})
+    trade.submit("a", "buy market 100 stop 9.50")
+    trade.until("13:32:00")
+    trade.broker.reduce("a-stop", 0, trade.deadline())
+    trade.until("13:33:00")
+    assert trade.broker.positions() == {"IBM": 100}
+    assert trade.broker.open_orders() == ()
+    assert trade.state("a-stop") is OrderState.CANCELLED
+
+
+def test_find_answers_with_the_oldest_and_cancel_with_the_oldest_open(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    first = trade.submit("a", "buy limit 100 at 9.00")
+    second = trade.submit("a", "buy limit 100 at 9.00")
+    assert trade.broker.cancel("a", trade.deadline()) == first
+    assert trade.broker.cancel("a", trade.deadline()) == second
+    found = trade.broker.find("a")
+    assert isinstance(found, Found)
+    assert isinstance(first, Accepted)
+    assert found.order.broker_order_id == first.broker_order_id
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"slippage": -1},
+        {"slippage": 10_000},
+        {"volume_share": 0},
+        {"volume_share": 10_001},
+        {"open_grace": timedelta(seconds=60)},
+        {"opening_cash": Decimal(-1)},
+    ],
+)
+def test_settings_out_of_bounds_are_refused(desk: Callable[..., Desk], settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="Give "):
+        desk(**settings)
+
+
+# The book.
+
+
+def test_an_auditor_needs_the_file_alone(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:31": "10.00 10.00 10.00 10.00 600"})
+    trade.submit("a", "buy market 100 stop 9.50")
+    trade.submit("b", "buy market 50", symbol="SPY")
+    trade.until("13:35:00")
+    trade.broker.cash()
+    with sqlite3.connect(trade.path) as file:
+        total = Decimal(file.execute("SELECT opening_cash FROM account").fetchone()[0])
+        holdings: dict[str, int] = {}
+        for symbol, side, quantity, price, fee in file.execute(
+            "SELECT symbol, side, quantity, price, fee FROM executions"
+        ):
+            sign = 1 if side == "buy" else -1
+            total -= sign * quantity * Decimal(price) + Decimal(fee)
+            holdings[symbol] = holdings.get(symbol, 0) + sign * quantity
+    file.close()
+    assert (total, holdings) == (trade.broker.cash(), trade.broker.positions())
+
+
+def test_two_that_share_a_book_fill_an_order_once(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    other = one.opened()
+    one.submit("a", "buy market 100")
+    one.until("13:32:00")
+    assert other.positions() == one.broker.positions() == {"IBM": 100}
+    assert len(one.executions()) == 1
+    other.close()
+
+
+def test_a_change_that_fails_half_way_leaves_nothing(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100")
+    trade.submit("b", "buy market 100", symbol="SPY")
+    trade.until("13:32:00")
+    booked = PaperBook.execute
+
+    def fails_on_spy(self: PaperBook, order: Any, **values: Any) -> None:
+        if order.symbol == "SPY":
+            raise RuntimeError("the machine stops here")
+        booked(self, order, **values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PaperBook, "execute", fails_on_spy)
+        with pytest.raises(RuntimeError):
+            trade.broker.cash()
+    other = trade.opened()
+    assert len(other.executions(EARLIEST)) == 2
+    assert other.cash() == OPENING - 2 * (Decimal("1001.00") + 1)
+    other.close()
+
+
+def test_a_book_that_another_holds_gives_no_certain_answer(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper_book, "_LOCK_SECONDS", 0.05)
+    trade = desk()
+    holder = sqlite3.connect(trade.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert isinstance(trade.submit("a", "buy market 100"), Unknown)
+    with pytest.raises(TemporaryError, match="busy"):
+        trade.opened()
+    holder.close()
+    assert trade.broker.find("a") == Absent()
+    assert isinstance(trade.submit("a", "buy market 100"), Accepted)
+
+
+def test_answers_wait_for_the_disk(desk: Callable[..., Desk]) -> None:
+    connection = desk().broker._book._connection
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def _text(path: Path) -> None:
+    path.write_text("symbol,quantity\n" * 100)
+
+
+def _another_database(path: Path) -> None:
+    file = sqlite3.connect(path)
+    file.execute("CREATE TABLE account (name TEXT)")
+    file.commit()
+    file.close()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [_text, _another_database, _folder])
+def test_a_file_of_another_kind_is_refused_and_left_alone(
+    desk: Callable[..., Desk], tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "paper.sqlite"
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(InvalidInput, match="Name another file"):
+        desk()
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE account SET cash = '1.0000'",
+        "UPDATE account SET cash = 'much'",
+        "UPDATE holdings SET quantity = 99",
+        "UPDATE orders SET filled = 99",
+        "UPDATE executions SET fee = '0.0000'",
+        "DELETE FROM executions",
+        "DELETE FROM account",
+        "PRAGMA user_version = 99",
+        "DROP TABLE executions",
+    ],
+)
+def test_a_book_that_was_tampered_with_is_refused(desk: Callable[..., Desk], edit: str) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100")
+    trade.until("13:32:00")
+    trade.broker.close()
+    trade.broker = trade.opened()
+    assert len(trade.executions()) == 1
+    trade.broker.close()
+    file = sqlite3.connect(trade.path)
+    file.execute(edit)
+    file.commit()
+    file.close()
+    with pytest.raises(InvalidInput, match="Name another file"):
+        trade.opened()
+
+
+def test_a_book_of_another_account_is_refused(desk: Callable[..., Desk]) -> None:
+    desk().broker.close()
+    with pytest.raises(InvalidInput, match=r"opened for account 'paper' with 100000\.0000 dollars"):
+        desk(opening_cash=Decimal(50_000))
+    with pytest.raises(InvalidInput, match="asked for as 'other'"):
+        desk(account="other")
+
+
+CHILD = textwrap.dedent(
+    """
+    import contextlib, sys
+    from datetime import UTC, date, datetime, timedelta
+    from decimal import Decimal
+    from pathlib import Path
+    from trading_platform.brokers.fees import fee_schedule
+    from trading_platform.brokers.paper import PaperExchange
+    from trading_platform.brokers.paper_book import PaperBook
+    from trading_platform.calendars.sessions import Session
+    from trading_platform.domain.clock import SimulatedClock
+    from trading_platform.domain.compiled import empty_records
+    from trading_platform.domain.orders import Accepted, AttachedStop, Order, OrderType, Side
+    from trading_platform.domain.records import bar_t
+
+    path, first, guard = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    opened = datetime(2013, 10, 9, 13, 30, tzinfo=UTC)
+    session = Session(day=date(2013, 10, 9), open=opened, close=opened + timedelta(hours=6.5))
+
+    def bars(symbol, day, until):
+        records = empty_records((until - opened) // timedelta(minutes=1), bar_t)
+        for minute in range(len(records)):
+            records[minute] = (int(opened.timestamp()) + 60 * minute, 100_000, 100_000, 100_000, 100_000, 1000)
+        return records
+
+    clock = SimulatedClock(opened + timedelta(minutes=first))
+    broker = PaperExchange(path, clock=clock, bars=bars, session_of=lambda _: session,
+                           fees=fee_schedule("ibkr_fixed"), opening_cash=Decimal(100_000))
+
+    @contextlib.contextmanager
+    def answers_first(book):
+        if not book._connection.in_transaction:
+            book._connection.execute("BEGIN IMMEDIATE")
+        yield
+
+    if guard == "answers-first":
+        PaperBook.change = answers_first
+
+    for number in range(first, 389):
+        clock.advance_to(opened + timedelta(minutes=number, seconds=1))
+        order = Order(intent_id=f"n{number}", symbol="IBM", side=Side.BUY, type=OrderType.MARKET, quantity=1 + number % 20,
+                      attached_stop=AttachedStop(intent_id=f"n{number}-stop", stop_price=Decimal("9.50")))
+        assert isinstance(broker.submit(order, clock.now()), Accepted)
+        print(number, flush=True)
+    """
+)
+
+
+def killed(path: Path, first: int, after: int, guard: str) -> int:
+    """Trade from minute `first` on in a process that is killed once it has said `after` answers; the last one said."""
+    root = Path(trading_platform.__file__).parents[1]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), str(first), guard],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert child.stdout is not None
+    with child, child.stdout as said:
+        for _ in range(after):
+            last = int(said.readline())
+        child.send_signal(signal.SIGKILL)
+        rest = said.read().split("\n")[:-1]
+    assert child.returncode == -signal.SIGKILL
+    return int(rest[-1]) if rest else last
+
+
+def test_a_killed_process_leaves_every_answered_order_in_a_whole_book(
+    desk: Callable[..., Desk], tmp_path: Path
+) -> None:
+    path, number = tmp_path / "paper.sqlite", 0
+    for after in (7, 40, 90):
+        first = number + 2
+        number = killed(path, first, after, "kept")
+        file = sqlite3.connect(path)
+        kept = [name for (name,) in file.execute("SELECT intent_id FROM orders ORDER BY id")]
+        file.close()
+        assert {f"n{answered}" for answered in range(first, number + 1)} <= set(kept)
+        assert kept[1::2] == [f"{entry}-stop" for entry in kept[::2]]
+    reopened = desk(start="19:59:30")
+    assert reopened.broker.positions()["IBM"] == sum(done.quantity for done in reopened.broker.executions(EARLIEST))
+    assert reopened.broker.positions()["IBM"] == sum(1 + int(name[1:]) % 20 for name in kept[::2])
+
+
+def test_control_a_book_that_commits_after_it_answers_loses_orders(tmp_path: Path) -> None:
+    path = tmp_path / "paper.sqlite"
+    killed(path, 2, 7, "answers-first")
+    file = sqlite3.connect(path)
+    assert file.execute("SELECT count(*) FROM orders").fetchone()[0] == 0
+    file.close()
