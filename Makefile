@@ -1,0 +1,70 @@
+# The commands of a checkout. `make help` lists them.
+
+PYTHONS := python3.13 python3.12 python3.11 python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## Show these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Make .venv with everything that requirements.lock names
+	@echo "$(VENV) is ready"
+
+$(STAMP): requirements.lock
+	@set -e; found=; \
+	for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer is needed and was not found. On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "$$found lacks its venv module. On Debian and Ubuntu: apt-get install python$$version-venv" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Installing into $(VENV) (the first time takes a minute or two)"; \
+	"$$found" -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## Trade a recorded session on paper. DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
+	@$(BIN)/trading-platform demo \
+	  $(if $(DATA),--data "$(DATA)") $(if $(SESSION),--session "$(SESSION)") $(if $(SYMBOLS),--symbols "$(SYMBOLS)") \
+	  $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
+	  $(if $(filter 0,$(UI)),--no-ui) $(if $(filter 1,$(RESET)),--reset)
+
+test: $(STAMP) ## Run every test
+	@$(BIN)/python -m pytest -q
+
+check: $(STAMP) ## Format, lint, types, direction of imports, dead code
+	@echo "format" && $(BIN)/ruff format --check --quiet . \
+	  || { echo "some files are not formatted: run make format" >&2; exit 1; }
+	@echo "lint" && $(BIN)/ruff check --quiet .
+	@echo "types" && $(BIN)/mypy --no-error-summary
+	@echo "direction of imports" && { report=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$report"; exit 1; }; }
+	@echo "dead code" && $(BIN)/vulture
+
+format: $(STAMP) ## Format the sources and mend what can be mended
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: $(STAMP) ## Run every benchmark
+	@set -e; for benchmark in benchmarks/*.py; do \
+	  [ -e "$$benchmark" ] || { echo "there are no benchmarks"; exit 0; }; \
+	  echo "$$benchmark"; $(BIN)/python "$$benchmark"; \
+	done
+
+lock: $(STAMP) ## Write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## Remove caches; data in var and the environment stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist .tmp_dagster_home_*
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

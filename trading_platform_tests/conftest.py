@@ -1,0 +1,108 @@
+"""What every room's tests share: a database server, real bars, a browser, and the rule on skipped tests.
+
+Fixtures are factories where a test may want several. Nothing heavy is imported before a test asks for it.
+"""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from trading_platform.ledger.embedded import LocalServer
+
+# A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
+MAY_BE_SKIPPED = ("internet", "broker_account")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LocalServer"]:
+    """One database server for the whole run of tests."""
+    from trading_platform.ledger.embedded import LocalServer
+
+    server = LocalServer(tmp_path_factory.mktemp("postgres"), fsync=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _database_numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def fresh_database(postgres_server: "LocalServer", _database_numbers: Iterator[int]) -> Iterator[Callable[[], str]]:
+    """Makes a new, empty database at each call and gives its SQLAlchemy URL; all are dropped after the test."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{next(_database_numbers)}"
+        url = postgres_server.create_database(name)
+        made.append(name)
+        return url
+
+    yield make
+    for name in made:
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def lean_data() -> Path:
+    """The folder of recorded bars that LEAN_DATA names."""
+    named = os.environ.get("LEAN_DATA")
+    if not named:
+        pytest.skip("LEAN_DATA does not name a folder of recorded bars")
+    folder = Path(named)
+    if not (folder / "equity" / "usa").is_dir():
+        pytest.fail(f"LEAN_DATA names {folder}, which holds no equity/usa")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """A Chromium that Playwright can drive: the system's, or the one that Playwright has downloaded."""
+    for name in BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        bundled = Path(playwright.chromium.executable_path)
+    if not bundled.exists():
+        pytest.skip("no Chromium here: install the package chromium, or run `playwright install chromium`")
+    return bundled
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where CI is set, a test that was skipped for want of something has failed: nothing goes unlooked at there."""
+    report = yield
+    names = MAY_BE_SKIPPED if os.geteuid() == 0 else (*MAY_BE_SKIPPED, "root")
+    excused = any(item.get_closest_marker(name) for name in names)
+    if report.skipped and not excused and not hasattr(report, "wasxfail"):
+        _refuse_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself whole."""
+    report = yield
+    if report.skipped:
+        _refuse_in_ci(report)
+    return report
+
+
+def _refuse_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not os.environ.get("CI"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    report.outcome = "failed"
+    report.longrepr = f"not to be skipped in CI. {reason}"
