@@ -14,9 +14,10 @@ from trading_platform.brokers.fees import fee_schedule
 from trading_platform.brokers.paper import PaperExchange
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import MarketData, Settings
-from trading_platform.domain.clock import Clock
+from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.ids import is_symbol
+from trading_platform.engine.cycle import SimulatedSession
 from trading_platform.engine.stages import Parts, Stages
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import DatabaseUrls, database_urls
@@ -45,6 +46,12 @@ class Platform:
     ledger: Ledger
     stages: Stages
     symbols: tuple[str, ...]
+
+    def simulated_session(self, day: date) -> SimulatedSession:
+        """A session on this platform's clock. Raises `InvalidInput` if `day` is none, or the clock is a real one."""
+        if not isinstance(self.clock, SimulatedClock):
+            raise InvalidInput("a session is simulated on a simulated clock only")
+        return SimulatedSession(self.stages, self.clock, day, session_configuration(self.settings))
 
     def close(self) -> None:
         """Give back the shards and what is held open."""
@@ -108,6 +115,12 @@ def build(settings: Settings, clock: Clock) -> Platform:
         stages=stages,
         symbols=symbols,
     )
+
+
+def session_configuration(settings: Settings) -> dict[str, Any]:
+    """What a session's decisions depend on, as plain JSON values: it stays the same while the session runs."""
+    kept = {"account", "limits", "execution", "market_data", "strategies"}
+    return settings.model_dump(mode="json", include=kept, exclude={"market_data": {"session"}})
 
 
 def release() -> str:

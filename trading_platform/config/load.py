@@ -1,9 +1,12 @@
-"""The one reader of the environment: from variables and overrides to `Settings`.
+"""The one reader of the environment: from a file, variables and overrides to `Settings`.
 
-Later sources win: defaults, environment variables, then what the caller gives (command-line options).
+Later sources win: defaults, the JSON file that TRADING_PLATFORM_CONFIG names, environment variables, then what the
+caller gives (command-line options).
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -17,6 +20,7 @@ _VARIABLES: Final = {
     "TRADING_PLATFORM_ENV": ("environment",),
     "TRADING_PLATFORM_LOG_LEVEL": ("log_level",),
     "TRADING_PLATFORM_BOOK": ("account", "book"),
+    "TRADING_PLATFORM_SESSION": ("market_data", "session"),
 }
 
 
@@ -25,7 +29,7 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
 
     Raises InvalidInput that lists every field that is wrong, by its path.
     """
-    tree: dict[str, Any] = {}
+    tree = _read(environment.get("TRADING_PLATFORM_CONFIG"))
     for variable, path in _VARIABLES.items():
         if environment.get(variable):
             _put(tree, path, environment[variable])
@@ -36,6 +40,21 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
         # The input is left out of the message: it may be a secret.
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise InvalidInput("; ".join(faults), where="configuration") from None
+
+
+def _read(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    mend = "TRADING_PLATFORM_CONFIG must name a JSON file with settings, or be unset"
+    try:
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"it cannot be read: {error.strerror}", where=path, mend=mend) from error
+    except ValueError as error:
+        raise InvalidInput(f"it is not JSON: {error}", where=path, mend=mend) from error
+    if not isinstance(tree, dict):
+        raise InvalidInput("it does not hold an object", where=path, mend=mend)
+    return tree
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:

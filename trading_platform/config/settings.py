@@ -4,6 +4,7 @@ What belongs here: values that a person may set. What stays out: where they come
 strategy (they are declared by the strategy).
 """
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -83,6 +84,8 @@ class MarketData(_Group):
     """What is traded; empty: everything that the simulated market lists."""
     seed: int = Field(default=7, ge=0)
     """The simulated market's seed."""
+    session: date | None = None
+    """The recorded or simulated session to trade; none: the latest one before today."""
 
 
 class ActiveStrategy(_Group):

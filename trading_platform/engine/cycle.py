@@ -1,21 +1,21 @@
-"""The cycle, and a session of cycles: the driver that needs no control room.
+"""The cycle, and a session of cycles on a simulated clock.
 
 Dagster's job calls the same four stages one by one. Whoever drives, a session that is run again goes on at the bar
 after the last recorded one, and nothing is decided or sent twice.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any
 
 from trading_platform.calendars.sessions import ticks
 from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.reports import CycleReport
 from trading_platform.engine.stages import Stages
-from trading_platform.ledger.ledger import Ledger
-from trading_platform.orders.reconcile import Reconciled
 
 RunCycle = Callable[[date, int], CycleReport]
-"""Runs the cycle of one minute, by whatever means."""
+"""Runs the cycle of one minute of a session, by whatever means."""
 
 
 def run_cycle(stages: Stages, day: date, minute: int) -> CycleReport:
@@ -23,46 +23,77 @@ def run_cycle(stages: Stages, day: date, minute: int) -> CycleReport:
     return stages.place(stages.decide(stages.evaluate(stages.fetch(day, minute))))
 
 
-def next_minute(ledger: Ledger, stages: Stages, day: date) -> int:
-    """The first minute of the session that is not recorded; the session's length if all are."""
-    last = ledger.last_cycle(day)
-    if last is None:
-        return 0
-    session = stages.parts.calendar.session(day)
-    return int((last.bar_time - session.open).total_seconds()) // 60 + 1
+class SimulatedSession:
+    """One session of one book on recorded or made-up bars: as fast as the machine, in the order of time.
 
-
-def recover(stages: Stages, clock: SimulatedClock, day: date) -> Reconciled | None:
-    """Finish what the last recorded cycle began, at its own moment: a start is a recovery.
-
-    On a simulated clock the moment can be had again, so that what was committed and not sent goes out as if nothing
-    had happened. Returns None for a session that has no cycle yet.
+    Args:
+        stages: The book's stages, on `clock`.
+        clock: The clock that is set, tick by tick.
+        day: The session. Raises `InvalidInput` if it is none.
+        configuration: What its decisions depend on, as plain JSON values.
     """
-    last = stages.parts.ledger.last_cycle(day)
-    if last is None:
-        return None
-    clock.advance_to(max(clock.now(), last.decided_at))
-    return stages.recover()
 
+    def __init__(self, stages: Stages, clock: SimulatedClock, day: date, configuration: Mapping[str, Any]) -> None:
+        self.day = day
+        self.session = stages.parts.calendar.session(day)
+        self._stages = stages
+        self._clock = clock
+        self._ticks = ticks(self.session)
+        self._configuration = configuration
 
-def simulate_session(stages: Stages, clock: SimulatedClock, day: date, run: RunCycle) -> Iterator[CycleReport]:
-    """Run what is left of a session on a simulated clock, tick by tick, and give each cycle's report.
+    def open(self) -> None:
+        """Open the session in the ledger, and finish what its last recorded cycle began: a start is a recovery.
 
-    Raises what the stages raise. What was done is recorded: run it again to go on.
-    """
-    session = stages.parts.calendar.session(day)
-    moments = ticks(session)
-    recover(stages, clock, day)
-    for minute in range(next_minute(stages.parts.ledger, stages, day), session.minutes):
-        clock.advance_to(moments[minute])
-        yield run(day, minute)
-    finish(stages, clock, day)
+        The clock is set to that cycle's own moment, so that what was committed and not sent goes out as if nothing
+        had happened. Raises `InvalidInput` if the session runs with another configuration.
+        """
+        ledger = self._stages.parts.ledger
+        self._set(self.session.open)
+        ledger.open_session(self.day, self._configuration, self._clock.now())
+        last = ledger.last_cycle(self.day)
+        if last is not None:
+            self._set(last.decided_at)
+            self._stages.recover()
 
+    def next_minute(self) -> int | None:
+        """The first minute that is not recorded; None if all are."""
+        last = self._stages.parts.ledger.last_cycle(self.day)
+        minute = 0 if last is None else int((last.bar_time - self.session.open).total_seconds()) // 60 + 1
+        return minute if minute < self.session.minutes else None
 
-def finish(stages: Stages, clock: SimulatedClock, day: date) -> Reconciled:
-    """After the last tick: book what the last bar filled, end what expired, and note that the session is over."""
-    clock.advance_to(max(clock.now(), stages.parts.calendar.session(day).close))
-    reconciled = stages.recover()
-    stages.release()
-    stages.parts.ledger.finish_session(day, clock.now())
-    return reconciled
+    def tick(self, minute: int) -> None:
+        """Set the clock to the moment at which bar `minute` is decided.
+
+        Raises `InvalidInput` for a minute outside the session, or one that the clock has passed.
+        """
+        if not 0 <= minute < self.session.minutes:
+            raise InvalidInput(
+                f"the session {self.day} has no minute {minute}",
+                mend=f"Its minutes are numbered 0 to {self.session.minutes - 1}",
+            )
+        if self._clock.now() > self._ticks[minute]:
+            raise InvalidInput(
+                f"minute {minute} of the session {self.day} lies before the clock, {self._clock.now().isoformat()}",
+                mend="A session runs forward; leave the minute out to go on with the next",
+            )
+        self._set(self._ticks[minute])
+
+    def run(self, cycle: RunCycle) -> Iterator[CycleReport]:
+        """Run what is left, tick by tick, and give each cycle's report; then finish. Raises what the stages raise."""
+        self.open()
+        first = self.next_minute()
+        for minute in range(self.session.minutes if first is None else first, self.session.minutes):
+            self.tick(minute)
+            yield cycle(self.day, minute)
+        self.finish()
+
+    def finish(self) -> None:
+        """After the last tick: book what the last bar filled, end what expired, and note that the session is over."""
+        self._set(self.session.close)
+        self._stages.recover()
+        self._stages.release()
+        self._stages.parts.ledger.finish_session(self.day, self._clock.now())
+
+    def _set(self, moment: datetime) -> None:
+        if moment > self._clock.now():
+            self._clock.advance_to(moment)

@@ -81,17 +81,9 @@ class DecisionDesk:
 
     def _load(self) -> None:
         """Decide nothing once, so that the kernel is compiled, or read from the cache, before it is needed."""
-        none = (position_t, seen_t, entry_t)
-        days = empty_records(len(self._names), strategy_t)
-        book = empty_records(1, book_t)
-        decide(
-            book,
-            *(empty_records(0, one) for one in none),
-            self._plans,
-            days,
-            self._limits,
-            empty_records(0, decision_t),
-        )
+        book, days = empty_records(1, book_t), empty_records(len(self._names), strategy_t)
+        held, seen, entries = (empty_records(0, one) for one in (position_t, seen_t, entry_t))
+        decide(book, held, seen, entries, self._plans, days, self._limits, empty_records(0, decision_t))
 
     def decide(self, market: Minute, account: AccountView) -> Decided:
         """Decide one minute: holdings first, then entries by (strategy order, symbol)."""

@@ -1,0 +1,151 @@
+"""The four ops of the market session. Each calls one stage, and says what it did as materializations with numbers.
+
+What they work on is imported by the resource when a run begins: a code location that only lists jobs pays for none of
+it. Rules of trading stay out.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from trading_platform.defs import assets
+from trading_platform.domain.errors import InvalidInput, TradingPlatformError
+
+DESK = "desk"
+"""The resource that the ops need."""
+
+
+class Tick(dg.Config):
+    """Which minute to run. Left out: the next one that is not recorded."""
+
+    session: str = ""
+    minute: int = -1
+
+
+@dg.op(required_resource_keys={DESK}, description="Reconcile with the broker, then take the session's bars so far.")
+def fetch_market_data(context: dg.OpExecutionContext, config: Tick) -> Any:
+    """Stage 1."""
+    with _plain_failures():
+        desk = getattr(context.resources, DESK)
+        session = desk.session(_day(config.session))
+        minute = config.minute if config.minute >= 0 else session.next_minute()
+        if minute is None:
+            raise InvalidInput(
+                f"every minute of the session {session.day} is recorded", mend="Name another session, or leave it out"
+            )
+        session.tick(minute)
+        fetched = desk.platform.stages.fetch(session.day, minute)
+    report = fetched.reconciled.report
+    refused = sum(problem.count for problem in fetched.problems)
+    _say(
+        context,
+        assets.BARS,
+        fetched.bar_time,
+        {"bars": fetched.new_bars, "symbols": len(fetched.bars.symbols), "problems": refused},
+    )
+    _say(
+        context,
+        assets.FILLS,
+        fetched.bar_time,
+        {"booked": report.executions_booked, "looked_up": report.looked_up, "breaks": len(report.breaks)},
+    )
+    for problem in fetched.problems:
+        context.log.warning("%s: %s (%d)", problem.symbol, problem.what, problem.count)
+    for found in report.breaks:
+        context.log.error("%s: %s; no entries in it", found.symbol, found.what)
+    return fetched
+
+
+@dg.op(required_resource_keys={DESK}, description="Fold the strategies' steps up to the decided bar.")
+def evaluate_strategies(context: dg.OpExecutionContext, fetched: Any) -> Any:
+    """Stage 2."""
+    with _plain_failures():
+        evaluated = getattr(context.resources, DESK).platform.stages.evaluate(fetched)
+    entries = sum(int((outs["entry"] != 0).sum()) for outs in evaluated.outs)
+    exits = sum(int((outs["exit"] != 0).sum()) for outs in evaluated.outs)
+    _say(
+        context,
+        assets.SIGNALS,
+        fetched.bar_time,
+        {"entries": entries, "exit_reasons": exits, "faults": len(evaluated.faults)},
+    )
+    return evaluated
+
+
+@dg.op(required_resource_keys={DESK}, description="Let the decision kernel size, gate and decide.")
+def validate_risk(context: dg.OpExecutionContext, evaluated: Any) -> Any:
+    """Stage 3."""
+    with _plain_failures():
+        planned = getattr(context.resources, DESK).platform.stages.decide(evaluated)
+    refused = sum(decision.verdict.name == "REFUSED" for decision in planned.decisions)
+    _say(
+        context,
+        assets.DECISIONS,
+        evaluated.fetched.bar_time,
+        {
+            "decisions": len(planned.decisions),
+            "refused": refused,
+            "resized": sum(decision.verdict.name == "RESIZED" for decision in planned.decisions),
+            "mode": int(planned.decided.mode),
+        },
+    )
+    for decision in planned.decisions:
+        context.log.info(
+            "%s %s: %s %d, %s %s",
+            decision.strategy,
+            decision.symbol,
+            decision.kind.name,
+            decision.quantity,
+            decision.verdict.name,
+            decision.rule.name,
+        )
+    return planned
+
+
+@dg.op(required_resource_keys={DESK}, description="Record the cycle and its intents in one commit, then send them.")
+def place_orders(context: dg.OpExecutionContext, planned: Any) -> Any:
+    """Stage 4. The job owns the book only while it runs: its shards are given back at the end."""
+    with _plain_failures():
+        desk = getattr(context.resources, DESK)
+        report = desk.platform.stages.place(planned)
+        desk.platform.stages.release()
+    _say(context, assets.ORDERS, report.bar_time, {"sent": report.orders_sent, "intents": len(planned.intents)})
+    _say(context, assets.POSITIONS, report.bar_time, {"positions": report.positions, "cash": float(report.cash)})
+    _say(
+        context,
+        assets.PNL,
+        report.bar_time,
+        {
+            "realised": float(report.realised),
+            "unrealised": float(report.unrealised),
+            "fees": float(report.fees),
+            "net": float(report.realised + report.unrealised - report.fees),
+            "equity": float(report.equity),
+        },
+    )
+    return report
+
+
+def _say(context: dg.OpExecutionContext, key: dg.AssetKey, bar_time: Any, numbers: Mapping[str, float]) -> None:
+    context.log_event(dg.AssetMaterialization(asset_key=key, metadata={"bar": bar_time.isoformat(), **numbers}))
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no date", where="session", mend="Write it as 2013-10-09") from None
+
+
+@contextmanager
+def _plain_failures() -> Iterator[None]:
+    """What the platform raises on purpose fails the op with its own sentence. It is never tried again by itself."""
+    try:
+        yield
+    except TradingPlatformError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,0 +1,63 @@
+"""What the ops work on: the platform, built once per process from the environment."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from trading_platform.bootstrap import Platform
+    from trading_platform.engine.cycle import SimulatedSession
+
+
+class TradingDesk:
+    """The platform on a simulated clock, and the session that it is in."""
+
+    def __init__(self, platform: "Platform") -> None:
+        self.platform = platform
+        self._session: SimulatedSession | None = None
+
+    def session(self, day: date | None) -> "SimulatedSession":
+        """The session of `day`, opened; without a day the configured one, or the next if that is fully recorded."""
+        wanted = day or self._default_day()
+        if self._session is None or self._session.day != wanted:
+            self._session = self._opened(wanted)
+        if day is None and self._session.next_minute() is None:
+            self._session = self._opened(self.platform.calendar.next(wanted).day)
+        return self._session
+
+    def _opened(self, day: date) -> "SimulatedSession":
+        session = self.platform.simulated_session(day)
+        session.open()
+        return session
+
+    def _default_day(self) -> date:
+        if self._session is not None:
+            return self._session.day
+        last = self.platform.ledger.last_cycle()
+        configured = self.platform.settings.market_data.session
+        if last is not None:
+            return last.session
+        if configured is not None:
+            return configured
+        from trading_platform.domain.clock import SystemClock
+
+        return self.platform.calendar.previous(SystemClock().now().date()).day
+
+
+@dg.resource
+def trading_desk() -> Iterator[TradingDesk]:
+    """The desk that the environment describes."""
+    from trading_platform.bootstrap import build
+    from trading_platform.calendars.exchange import FIRST_DAY
+    from trading_platform.config.load import load
+    from trading_platform.domain.clock import SimulatedClock
+
+    # The session that the run is for sets the clock; until then it stands before all of them.
+    platform = build(load(os.environ), SimulatedClock(datetime.combine(FIRST_DAY, time(), UTC)))
+    try:
+        yield TradingDesk(platform)
+    finally:
+        platform.close()

@@ -1,0 +1,142 @@
+"""What is added to the ledger: the statements that add rows (`rows` makes them).
+
+Each function works inside a transaction that its caller opened and will end (`ledger`), so that what belongs together
+is committed together. Reading is in `queries`. Nothing here changes or removes what is recorded, and the database
+would refuse it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from trading_platform.domain.decisions import Decision, DecisionKind
+from trading_platform.domain.errors import Inconsistent
+from trading_platform.domain.fills import Fill
+from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent
+from trading_platform.ledger import rows, schema
+from trading_platform.ledger.ownership import Ownership
+from trading_platform.ledger.rows import CycleRecord
+
+_LOCK_INTENTS: Final = sa.text("""
+/* lock_intents: one at a time adds to the life of an order */
+SELECT id FROM intents WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+""")
+
+_LAST_EVENTS: Final = sa.text("""
+/* last_events: how long the life of each order is so far */
+SELECT intent_id, max(sequence) AS last FROM order_events WHERE intent_id = ANY(:ids) GROUP BY intent_id
+""")
+
+_NEXT_SEQUENCE: Final = sa.text("""
+/* next_intent_sequence */
+SELECT coalesce(max(sequence) + 1, 0) FROM intents WHERE book = :book AND bar_time = :bar_time
+""")
+
+_ORIGINS: Final = {
+    IntentKind.ENTRY: (DecisionKind.ENTER,),
+    IntentKind.EXIT: (DecisionKind.EXIT,),
+    IntentKind.STOP: (DecisionKind.PROTECT,),
+    # The stop's shares are given free before an exit is sent.
+    IntentKind.REDUCE: (DecisionKind.EXIT, DecisionKind.PROTECT),
+    IntentKind.CANCEL: (DecisionKind.CANCEL_ENTRY, DecisionKind.EXIT, DecisionKind.PROTECT),
+}
+"""Kinds of decisions that an intent of a kind can come from, the likeliest first."""
+
+_ATTACHED: Final = (DecisionKind.ENTER,)
+
+_Origin = tuple[datetime, str, str, DecisionKind, int]
+
+
+def cycle(connection: sa.Connection, record: CycleRecord, ownership: Ownership) -> None:
+    """Add a cycle with its signals and decisions. The caller has made sure of `ownership` (`ownership.hold`).
+
+    Raises `Inconsistent` if the record was made by somebody else.
+    """
+    header = record.header
+    if header.owner != ownership.owner:
+        raise Inconsistent(f"a cycle of {header.owner} cannot be recorded by {ownership.owner}")
+    connection.execute(insert(schema.cycles), rows.cycle_row(record, ownership.book))
+    _insert(
+        connection,
+        schema.signals,
+        [rows.signal_row(signal, ownership.book, place) for place, signal in enumerate(record.signals)],
+    )
+    _insert(
+        connection, schema.decisions, [rows.decision_row(decision, ownership.book) for decision in record.decisions]
+    )
+
+
+def intents(
+    connection: sa.Connection,
+    wanted: Sequence[OrderIntent],
+    ownership: Ownership,
+    session: date,
+    decisions: Iterable[Decision] = (),
+) -> None:
+    """Add intents in their order, each at the epoch of its symbol's shard and tied to the decision that it comes from.
+
+    The caller has made sure of `ownership` (`ownership.hold`), which takes all locks in the order of the shards; the
+    database's fence then looks again at each row. Raises `Inconsistent` for another book's intent.
+    """
+    if not wanted:
+        return
+    origins = {
+        (decision.bar_time, decision.strategy, decision.symbol, decision.kind, decision.leg): decision.sequence
+        for decision in decisions
+    }
+    following: dict[datetime, int] = {}
+    added = []
+    for intent in wanted:
+        if intent.book != ownership.book:
+            raise Inconsistent(f"intent {intent.id} is of book {intent.book}, not of {ownership.book}")
+        if intent.bar_time not in following:
+            found = connection.execute(_NEXT_SEQUENCE, {"book": intent.book, "bar_time": intent.bar_time})
+            following[intent.bar_time] = found.scalar_one()
+        sequence, decision = following[intent.bar_time], _origin(intent, origins)
+        added.append(rows.intent_row(intent, ownership, session=session, sequence=sequence, decision=decision))
+        following[intent.bar_time] += 1
+    _insert(connection, schema.intents, added)
+
+
+def events(connection: sa.Connection, steps: Sequence[OrderEvent]) -> None:
+    """Add steps to the lives of orders, in their order. Raises `Inconsistent` for an intent that is not there."""
+    if not steps:
+        return
+    ids = sorted({step.intent_id for step in steps})
+    known = set(connection.execute(_LOCK_INTENTS, {"ids": ids}).scalars())
+    if len(known) != len(ids):
+        raise Inconsistent(f"no intent has the id {', '.join(sorted(set(ids) - known))}")
+    last = {row.intent_id: row.last for row in connection.execute(_LAST_EVENTS, {"ids": ids})}
+    found = []
+    for step in steps:
+        last[step.intent_id] = last.get(step.intent_id, 0) + 1
+        found.append(rows.event_row(step, last[step.intent_id]))
+    _insert(connection, schema.order_events, found)
+
+
+def fills(connection: sa.Connection, book: str, wanted: Sequence[Fill], now: datetime) -> frozenset[str]:
+    """Add fills that are not booked yet, and return the ids of their executions."""
+    if not wanted:
+        return frozenset()
+    added = [rows.fill_row(fill, book, now) for fill in wanted]
+    statement = insert(schema.fills).values(added).on_conflict_do_nothing().returning(schema.fills.c.execution_id)
+    return frozenset(connection.execute(statement).scalars())
+
+
+def _insert(connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -> None:
+    if added:
+        connection.execute(sa.insert(table), added)
+
+
+def _origin(intent: OrderIntent, origins: Mapping[_Origin, int]) -> int | None:
+    """The sequence of the decision that an intent comes from; None where it comes from none of this cycle."""
+    kinds = _ATTACHED if intent.kind is IntentKind.STOP and intent.parent else _ORIGINS[intent.kind]
+    for kind in kinds:
+        for leg in (intent.leg, 0):
+            sequence = origins.get((intent.bar_time, intent.strategy, intent.symbol, kind, leg))
+            if sequence is not None:
+                return sequence
+    return None

@@ -1,0 +1,173 @@
+"""The way to the database: the one place that makes an engine, and the one that translates the driver's errors.
+
+Every transaction and every read of the ledger passes `transaction` or `reading`, so that no caller sees an error of
+SQLAlchemy or psycopg2 that it would have to know. Messages name host, port and database, never the password.
+Statements stay out: they are in `append`, `ownership` and `queries`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from trading_platform.domain.errors import (
+    DatabaseUnavailable,
+    Inconsistent,
+    InvalidInput,
+    NotOwner,
+    TradingPlatformError,
+)
+from trading_platform.ledger.schema import APPEND_ONLY, NOT_CURRENT, SHARD_RULE
+
+_NO_TABLE: Final = "42P01"
+_TEMPORARY_STATES: Final = frozenset(
+    {
+        "25P03",  # idle in a transaction for too long
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "53300",  # too many connections
+        "55P03",  # lock not available in time
+        "57014",  # statement timed out
+        "57P01",  # the server is shut down
+        "57P02",  # the server crashed
+        "57P03",  # the server is starting or stopping
+    }
+)
+_SESSION: Final = {
+    "timezone": "UTC",
+    # Compiling a statement takes longer than any statement of the ledger.
+    "jit": "off",
+    # A process that freezes inside a transaction would hold its shards' rows, and with them a take-over, for ever.
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",
+    # The server must notice soon that a machine is gone, because its advisory lock shows that it is there.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+
+
+def open_engine(
+    url: str | URL, *, pool_size: int = 10, recycle_seconds: int = 3600, connect_timeout: int = 5
+) -> sa.Engine:
+    """An engine on PostgreSQL whose connections are pooled, checked before use and recycled.
+
+    Nothing is connected yet. `connect_timeout` is in seconds. Raises `InvalidInput` for an address that is not one
+    of PostgreSQL.
+    """
+    return sa.create_engine(
+        _address(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=connect_timeout,
+        pool_pre_ping=True,
+        pool_recycle=recycle_seconds,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": connect_timeout,
+            "application_name": "trading_platform",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def place(url: URL) -> str:
+    """Where the database is, for people: host, port and name, without user and password."""
+    return f"{url.host or 'local socket'}:{url.port or 5432}/{url.database}"
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction: committed at the end, rolled back by an exception; errors are translated."""
+    with translated(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection for single statements, each on its own snapshot and without BEGIN and COMMIT on the wire."""
+    with translated(engine.url), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Turn the driver's errors into the platform's.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached, went away or is too busy.
+        NotOwner: the fence refused an intent.
+        Inconsistent: a constraint refused a row: it is there already, or what it belongs to is not.
+        InvalidInput: the database has no ledger in it.
+    """
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise _unavailable(url, "all its connections are in use") from error
+    except sa.exc.DBAPIError as error:
+        translation = _translation(url, error)
+        if translation is None:
+            raise
+        raise translation from (None if _tells_password(url, error) else error)
+    except sa.exc.StatementError as error:
+        # A column's own check refused the value before it was sent (`schema.Money`).
+        if isinstance(error.orig, TradingPlatformError):
+            raise error.orig from error.orig.__cause__
+        raise
+
+
+def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:
+    state = getattr(error.orig, "pgcode", None)
+    said = str(error.orig).strip().partition("\n")[0]
+    if state == NOT_CURRENT:
+        return NotOwner(said)
+    if state in (APPEND_ONLY, SHARD_RULE):
+        return Inconsistent(said)
+    if state == _NO_TABLE:
+        return InvalidInput(
+            "there is no ledger in this database",
+            where=place(url),
+            mend="Bring its tables up to date with `trading-platform db migrate`",
+        )
+    if state in _TEMPORARY_STATES or (state or "").startswith("08") or error.connection_invalidated:
+        return _unavailable(url, said)
+    if isinstance(error, sa.exc.IntegrityError):
+        return Inconsistent(f"the ledger refused a record: {said}")
+    if state is None and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return _unavailable(url, said)
+    return None
+
+
+def _unavailable(url: URL, said: str) -> DatabaseUnavailable:
+    password = url.password
+    if password and password in said:
+        said = "it gave no reason that can be shown"
+    return DatabaseUnavailable(
+        f"the database at {place(url)} does not answer: {said}. Start the local one with `trading-platform db start`."
+    )
+
+
+def _tells_password(url: URL, error: Exception) -> bool:
+    return bool(url.password) and str(url.password) in str(error)
+
+
+def _address(url: str | URL) -> URL:
+    mend = "Give it as postgresql://user:password@host:port/database"
+    try:
+        # SQLAlchemy does not know the older spelling of the scheme, which hosting providers still hand out.
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Not chained: the cause repeats the address with its password.
+        raise InvalidInput("the address of the database cannot be read", where="DATABASE_URL", mend=mend) from None
+    if parsed.get_backend_name() != "postgresql":
+        raise InvalidInput(
+            f"{parsed.get_backend_name()} is not a database that the ledger can live in",
+            where="DATABASE_URL",
+            mend=mend,
+        )
+    return parsed.set(drivername="postgresql+psycopg2")

@@ -1,0 +1,343 @@
+"""The ledger as everything above it sees it: one book, its sessions, cycles, orders and fills.
+
+Each method is one transaction or one read, and raises `DatabaseUnavailable` if the database does not answer: nothing
+of the method has happened then, or all of it has, and reading tells which. Ownership is taken in `ownership`; what is
+written and read is in `append` and `queries`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import URL
+
+from trading_platform.domain.decisions import Decision
+from trading_platform.domain.errors import Inconsistent, InvalidInput
+from trading_platform.domain.fills import Fill
+from trading_platform.domain.ids import SHARDS
+from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
+from trading_platform.ledger import append, queries, schema
+from trading_platform.ledger import ownership as fence
+from trading_platform.ledger.connection import open_engine, reading, transaction
+from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
+from trading_platform.ledger.queries import AttemptKey, Extremes, Lineage, ProfitAndLoss
+from trading_platform.ledger.rows import CycleHeader, CycleRecord
+
+if TYPE_CHECKING:
+    from trading_platform.ledger.projections import Holdings
+
+# Idle shards have no lease; the epoch's beginning is as good an end as any.
+_OPEN_SHARDS: Final = sa.text("""
+/* open_shards: all of a book's, idle */
+INSERT INTO shards (book, shard, epoch, owner, state, lease_until, lease_margin)
+SELECT :book, shard, 0, NULL, 'idle', to_timestamp(0), interval '0' FROM generate_series(0, :last) AS shard
+ON CONFLICT DO NOTHING
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """What became of reported executions.
+
+    `booked` are the fills that are new. `unexplained` are executions that could not be booked, because no intent of
+    the book has their id, or because intent or booked fill say otherwise than they do: breaks, for a person to see.
+    Executions that were booked before are in neither.
+    """
+
+    booked: tuple[Fill, ...]
+    unexplained: tuple[Execution, ...]
+
+
+class Ledger:
+    """One book in the ledger.
+
+    Args:
+        source: The database's address, or an engine of `connection.open_engine` that is shared.
+        book: The platform's own name for the account.
+    """
+
+    def __init__(self, source: sa.Engine | str | URL, *, book: str) -> None:
+        self._engine = source if isinstance(source, sa.Engine) else open_engine(source)
+        self.book = book
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that it works through."""
+        return self._engine
+
+    # Books and sessions.
+
+    def open_book(self, opening_cash: Decimal, now: datetime) -> None:
+        """Make the book with its opening cash in dollars and its shards; nothing happens if it is there.
+
+        Raises `InvalidInput` if it was opened with other cash.
+        """
+        with transaction(self._engine) as connection:
+            book = {"book": self.book, "opening_cash": opening_cash, "opened_at": now}
+            connection.execute(insert(schema.books).on_conflict_do_nothing(), book)
+            connection.execute(_OPEN_SHARDS, {"book": self.book, "last": SHARDS - 1})
+            found = queries.opening_cash(connection, self.book)
+        if found != opening_cash:
+            raise InvalidInput(
+                f"the book {self.book!r} was opened with {found} dollars, not with {opening_cash}",
+                where="ledger",
+                mend="Use that amount, or another name for the book",
+            )
+
+    def opening_cash(self) -> Decimal:
+        """The cash in dollars that the book was opened with. Raises `InvalidInput` if it was not opened."""
+        with reading(self._engine) as connection:
+            found = queries.opening_cash(connection, self.book)
+        if found is None:
+            raise InvalidInput(f"there is no book {self.book!r}", where="ledger", mend="Open it first")
+        return found
+
+    def open_session(self, session: date, configuration: Mapping[str, Any], now: datetime) -> None:
+        """Make a session with the configuration that its decisions depend on; nothing happens if it is there.
+
+        Raises `InvalidInput` if it was opened with another configuration, or if that is not plain JSON.
+        """
+        plain = _plain_json(configuration)
+        with transaction(self._engine) as connection:
+            row = {"book": self.book, "session": session, "configuration": plain, "opened_at": now}
+            connection.execute(insert(schema.sessions).on_conflict_do_nothing(), row)
+            found = queries.configuration(connection, self.book, session)
+        if found != plain:
+            raise InvalidInput(
+                f"the session {session} of book {self.book!r} runs with another configuration",
+                where=", ".join(_differing(found or {}, plain)),
+                mend="Go on with the session's own configuration, or wait for the next session",
+            )
+
+    def session_configuration(self, session: date) -> dict[str, Any] | None:
+        """The configuration of a session; None if it was not opened."""
+        with reading(self._engine) as connection:
+            return queries.configuration(connection, self.book, session)
+
+    def finish_session(self, session: date, now: datetime) -> None:
+        """Note that a session is over; nothing happens if that is noted. Raises `InvalidInput` if it never began."""
+        with transaction(self._engine) as connection:
+            sessions = schema.sessions.c
+            here = (sessions.book == self.book) & (sessions.session == session)
+            first = sa.func.coalesce(sessions.finished_at, now)
+            found = connection.execute(sa.update(schema.sessions).where(here).values(finished_at=first))
+            if found.rowcount == 0:
+                raise InvalidInput(f"the session {session} of book {self.book!r} was not opened", where="ledger")
+
+    # Ownership.
+
+    def take(self, owner: str, times: LeaseTimes | None = None) -> Lease:
+        """Take the book's shards for `owner`. Raises `NotOwner` while somebody else holds them."""
+        return fence.take(self._engine, book=self.book, owner=owner, times=times)
+
+    def ensure_owner(self, ownership: Ownership) -> None:
+        """Look, before something is sent, whether `ownership` is current and its lease long enough.
+
+        Raises `NotOwner` if not.
+        """
+        fence.ensure_current(self._engine, ownership)
+
+    # Cycles.
+
+    def record_cycle(self, record: CycleRecord, intents: Sequence[OrderIntent], ownership: Ownership) -> None:
+        """Commit a cycle: what was seen, said and decided, and the intents in their order, all or nothing.
+
+        Raises:
+            NotOwner: `ownership` is not current, or its lease is about to end.
+            Inconsistent: the bar or an intent is recorded already: read it back (`cycle`, `intents`).
+        """
+        self._ensure_own_book(ownership)
+        with transaction(self._engine) as connection:
+            fence.hold(connection, ownership)
+            append.cycle(connection, record, ownership)
+            append.intents(connection, intents, ownership, record.header.session, record.decisions)
+
+    def record_intents(self, session: date, intents: Sequence[OrderIntent], ownership: Ownership) -> None:
+        """Commit intents that no cycle decided (a person's or an emergency's). Raises as `record_cycle` does."""
+        self._ensure_own_book(ownership)
+        with transaction(self._engine) as connection:
+            fence.hold(connection, ownership)
+            append.intents(connection, intents, ownership, session)
+
+    def cycle(self, bar_time: datetime) -> CycleRecord | None:
+        """What was recorded of the bar that starts at `bar_time`, equal to what was given; None if nothing was."""
+        with reading(self._engine) as connection:
+            return queries.cycle(connection, self.book, bar_time)
+
+    def last_cycle(self, session: date | None = None) -> CycleHeader | None:
+        """The latest recorded bar, of one session or of all."""
+        with reading(self._engine) as connection:
+            return queries.last_cycle(connection, self.book, session)
+
+    def cycles(self, session: date) -> tuple[CycleHeader, ...]:
+        """The recorded bars of a session, oldest first."""
+        with reading(self._engine) as connection:
+            return queries.cycles(connection, self.book, session)
+
+    def decisions(self, session: date) -> tuple[Decision, ...]:
+        """The decisions of a session, oldest first."""
+        with reading(self._engine) as connection:
+            return queries.decisions(connection, self.book, session)
+
+    def extremes(self, session: date) -> Extremes:
+        """The worst mode of a session so far, and the highest equity of the book."""
+        with reading(self._engine) as connection:
+            return queries.extremes(connection, self.book, session)
+
+    # Orders.
+
+    def intents(self, bar_time: datetime) -> tuple[OrderIntent, ...]:
+        """The intents of one bar, in the order in which they were recorded."""
+        with reading(self._engine) as connection:
+            return queries.intents(connection, self.book, bar_time)
+
+    def orders(self, session: date | None = None) -> tuple[OrderStatus, ...]:
+        """Every intent with where it stands, of one session or of all, oldest first."""
+        with reading(self._engine) as connection:
+            return queries.orders(connection, self.book, session)
+
+    def open_orders(self, session: date | None = None) -> tuple[OrderStatus, ...]:
+        """The intents whose life has not ended, of one session or of all, oldest first."""
+        with reading(self._engine) as connection:
+            return queries.open_orders(connection, self.book, session)
+
+    def order(self, intent_id: str) -> OrderStatus | None:
+        """One intent with where it stands; None if the book has none of this id."""
+        with reading(self._engine) as connection:
+            return queries.order(connection, self.book, intent_id)
+
+    def events(self, intent_id: str) -> tuple[OrderEvent, ...]:
+        """The life of one order, oldest step first."""
+        with reading(self._engine) as connection:
+            return queries.events(connection, self.book, intent_id)
+
+    def append_events(self, events: Sequence[OrderEvent]) -> None:
+        """Add steps to the lives of orders, in their order. Raises `Inconsistent` for an intent that is not there."""
+        if events:
+            with transaction(self._engine) as connection:
+                append.events(connection, events)
+
+    def ended_attempts(self, bar_time: datetime) -> Mapping[AttemptKey, int]:
+        """How many intents of a bar ended with quantity still to do: the next attempt's number, 0 where left out."""
+        with reading(self._engine) as connection:
+            return queries.ended_attempts(connection, self.book, bar_time)
+
+    def filled_entries(self, session: date) -> dict[tuple[str, str], int]:
+        """How many entries of a session have a fill, by strategy and symbol; pairs without one are left out."""
+        with reading(self._engine) as connection:
+            return queries.filled_entries(connection, self.book, session)
+
+    # Fills.
+
+    def book_executions(
+        self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime
+    ) -> Booking:
+        """Book what a broker reports, each execution once, together with what it means for its order.
+
+        Args:
+            executions: As the broker reports them, oldest first; those that are booked already are passed over.
+            events: By execution id, the step in the order's life; it is added only if its execution is new.
+            now: The moment of booking, by the caller's clock.
+        """
+        if not executions:
+            return Booking(booked=(), unexplained=())
+        unique = {execution.execution_id: execution for execution in executions}
+        with reading(self._engine) as connection:
+            known = queries.fills_by_execution(connection, self.book, unique)
+            new = [execution for key, execution in unique.items() if key not in known]
+            wanted = queries.intents_by_id(connection, self.book, {it.intent_id for it in new}) if new else {}
+        unexplained = [it for it in executions if it.execution_id in known and not _agrees(it, known[it.execution_id])]
+        unexplained += [it for it in new if not _belongs(it, wanted.get(it.intent_id))]
+        fills = [_fill(it, wanted[it.intent_id]) for it in new if _belongs(it, wanted.get(it.intent_id))]
+        booked = self._book(fills, events, now) if fills else frozenset()
+        return Booking(
+            booked=tuple(fill for fill in fills if fill.execution_id in booked),
+            unexplained=tuple(unexplained),
+        )
+
+    def fills(self, session: date | None = None) -> tuple[Fill, ...]:
+        """The fills of a session's intents, or of all, as they happened."""
+        with reading(self._engine) as connection:
+            return queries.fills(connection, self.book, session)
+
+    def holdings(self) -> "Holdings":
+        """Positions and cash now. Raises `InvalidInput` if the book was not opened."""
+        from trading_platform.ledger import projections
+
+        return projections.holdings(self.opening_cash(), self.fills())
+
+    def pnl(self, until: datetime | None = None) -> tuple[ProfitAndLoss, ...]:
+        """What each strategy made on each symbol by executions before `until`, worked out in SQL."""
+        with reading(self._engine) as connection:
+            return queries.pnl(connection, self.book, until)
+
+    def lineage(self, session: date) -> tuple[Lineage, ...]:
+        """Where each fill of a session's intents comes from, as they happened."""
+        with reading(self._engine) as connection:
+            return queries.lineage(connection, self.book, session)
+
+    def _book(self, fills: Sequence[Fill], events: Mapping[str, OrderEvent], now: datetime) -> frozenset[str]:
+        with transaction(self._engine) as connection:
+            booked = append.fills(connection, self.book, fills, now)
+            steps = [events[it.execution_id] for it in fills if it.execution_id in booked and it.execution_id in events]
+            append.events(connection, steps)
+        return booked
+
+    def _ensure_own_book(self, ownership: Ownership) -> None:
+        if ownership.book != self.book:
+            raise Inconsistent(f"an ownership of book {ownership.book} says nothing of book {self.book}")
+
+
+def _belongs(execution: Execution, intent: OrderIntent | None) -> bool:
+    return (
+        intent is not None
+        and intent.kind.is_order
+        and (execution.symbol, execution.side) == (intent.symbol, intent.side)
+        and execution.quantity > 0
+    )
+
+
+def _agrees(execution: Execution, fill: Fill) -> bool:
+    return (
+        execution.intent_id,
+        execution.symbol,
+        execution.side,
+        execution.quantity,
+        execution.price,
+        execution.fee,
+    ) == (fill.intent_id, fill.symbol, fill.side, fill.quantity, fill.price, fill.fee)
+
+
+def _fill(execution: Execution, intent: OrderIntent) -> Fill:
+    return Fill(
+        execution_id=execution.execution_id,
+        intent_id=execution.intent_id,
+        strategy=intent.strategy,
+        symbol=execution.symbol,
+        side=execution.side,
+        quantity=execution.quantity,
+        price=execution.price,
+        fee=execution.fee,
+        time=execution.time,
+    )
+
+
+def _plain_json(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(configuration), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"a session's configuration cannot be recorded: {error}",
+            where="configuration",
+            mend="give plain JSON values",
+        ) from error
+    return plain
+
+
+def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))

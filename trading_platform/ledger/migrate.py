@@ -1,0 +1,51 @@
+"""Bringing the ledger's tables up to date, with Alembic driven from Python.
+
+The migrations are part of the package, so it works the same in a checkout and installed. What a migration does is in
+`migrations/versions`; a migration never breaks the version before it.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from trading_platform.ledger.connection import transaction
+
+_SCRIPTS: Final = Path(__file__).resolve().parent / "migrations"
+_ONE_AT_A_TIME: Final = 5_405_000_001
+"""Key of the advisory lock under which one process migrates while others wait."""
+
+
+def upgrade(engine: sa.Engine, revision: str = "head") -> None:
+    """Bring the ledger to `revision`, in one transaction. Does nothing if it is there already.
+
+    Safe to call from several processes at once. Raises `DatabaseUnavailable`.
+    """
+    with transaction(engine) as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+        command.upgrade(configuration(connection), revision)
+
+
+def current_revision(engine: sa.Engine) -> str | None:
+    """The revision that the database is at; None for an empty one. Raises `DatabaseUnavailable`."""
+    with transaction(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str:
+    """The revision that this version of the platform wants."""
+    head = ScriptDirectory.from_config(configuration(None)).get_current_head()
+    assert head is not None, "the package holds at least one migration"
+    return head
+
+
+def configuration(connection: sa.Connection | None) -> Config:
+    """What Alembic needs to know; `connection` is the one that it shall work on."""
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

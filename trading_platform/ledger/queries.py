@@ -1,0 +1,359 @@
+"""The read side: each statement with its name and what it is for, and the values that its rows become.
+
+Functions take a connection and give frozen values. Folds of fills (positions, cash) are in `projections`; the
+statement `pnl` is their independent check in SQL, and is for reports.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from trading_platform.domain.decisions import Decision, TradingMode
+from trading_platform.domain.fills import Fill
+from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent, OrderStatus
+from trading_platform.ledger import rows
+from trading_platform.ledger.rows import CycleHeader, CycleRecord
+
+AttemptKey = tuple[str, str, IntentKind, int]
+"""Strategy, symbol, kind and leg: with the book and the bar's time, what an intent's attempts are counted by."""
+
+_BOOK: Final = sa.text("""
+/* book: its opening cash */
+SELECT opening_cash FROM books WHERE book = :book
+""")
+
+_SESSION: Final = sa.text("""
+/* session: the configuration in force */
+SELECT configuration FROM sessions WHERE book = :book AND session = :session
+""")
+
+_HEADER: Final = """
+SELECT bar_time, session, bars, problems, owner, release, mode, equity, peak_equity, cash, open_equity, decided_at
+"""
+
+_CYCLE: Final = sa.text(f"""
+/* cycle: one decided bar, with what it saw */
+{_HEADER}, inputs FROM cycles WHERE book = :book AND bar_time = :bar_time
+""")
+
+_LAST_CYCLE: Final = sa.text(f"""
+/* last_cycle: of a session, or of all */
+{_HEADER} FROM cycles WHERE book = :book AND (CAST(:session AS date) IS NULL OR session = :session)
+ORDER BY bar_time DESC LIMIT 1
+""")
+
+_CYCLES: Final = sa.text(f"""
+/* cycles: of a session, in order */
+{_HEADER} FROM cycles WHERE book = :book AND session = :session ORDER BY bar_time
+""")
+
+_SIGNALS: Final = sa.text("""
+/* signals: of one bar, in the order in which they were recorded */
+SELECT * FROM signals WHERE book = :book AND bar_time = :bar_time ORDER BY sequence
+""")
+
+_DECISIONS: Final = sa.text("""
+/* decisions: of one bar, in order */
+SELECT * FROM decisions WHERE book = :book AND bar_time = :bar_time ORDER BY sequence
+""")
+
+_SESSION_DECISIONS: Final = sa.text("""
+/* session_decisions: of all bars of a session, in order */
+SELECT decisions.* FROM cycles JOIN decisions USING (book, bar_time)
+WHERE cycles.book = :book AND cycles.session = :session ORDER BY bar_time, decisions.sequence
+""")
+
+_INTENTS: Final = sa.text("""
+/* intents: of one bar, in order */
+SELECT * FROM intents WHERE book = :book AND bar_time = :bar_time ORDER BY sequence
+""")
+
+_STATUS: Final = """
+SELECT intents.*, coalesce(last.state, 'intended') AS state, known.broker_order_id,
+       (SELECT coalesce(sum(quantity), 0)::bigint FROM fills WHERE intent_id = intents.id) AS filled
+FROM intents
+LEFT JOIN LATERAL (SELECT state FROM order_events WHERE intent_id = intents.id
+                   ORDER BY sequence DESC LIMIT 1) AS last ON true
+LEFT JOIN LATERAL (SELECT broker_order_id FROM order_events
+                   WHERE intent_id = intents.id AND broker_order_id IS NOT NULL
+                   ORDER BY sequence DESC LIMIT 1) AS known ON true
+"""
+
+# A value in place of NOT EXISTS, which becomes a join over all pairs as long as the tables have no statistics.
+_NOT_ENDED: Final = """
+AND (SELECT ends.state FROM order_events AS ends
+     WHERE ends.intent_id = intents.id
+       AND ends.state IN ('filled', 'cancelled', 'expired', 'rejected', 'applied') LIMIT 1) IS NULL
+"""
+
+_ORDERS: Final = sa.text(f"""
+/* orders: all of a book, or of one session, with where they stand */
+{_STATUS} WHERE intents.book = :book AND (CAST(:session AS date) IS NULL OR intents.session = :session)
+ORDER BY intents.bar_time, intents.sequence
+""")
+
+_OPEN_ORDERS: Final = sa.text(f"""
+/* open_orders: those without an end, of whatever session: an unknown order stays open until there is evidence */
+{_STATUS} WHERE intents.book = :book AND (CAST(:session AS date) IS NULL OR intents.session = :session)
+{_NOT_ENDED} ORDER BY intents.bar_time, intents.sequence
+""")
+
+_ORDER: Final = sa.text(f"""
+/* order: one, with where it stands */
+{_STATUS} WHERE intents.book = :book AND intents.id = :id
+""")
+
+_EVENTS: Final = sa.text("""
+/* order_events: the life of one order */
+SELECT order_events.* FROM order_events JOIN intents ON intents.id = intent_id
+WHERE book = :book AND intent_id = :id ORDER BY order_events.sequence
+""")
+
+_FILLS: Final = sa.text(f"""
+/* fills: all of a book, as they happened; those of one moment in the order of their booking */
+{rows.SELECT_FILL} FROM fills WHERE book = :book ORDER BY executed_at, serial
+""")
+
+_SESSION_FILLS: Final = sa.text(f"""
+/* session_fills: those of a session's intents, as they happened */
+{rows.SELECT_FILL} FROM fills JOIN intents ON intents.id = fills.intent_id
+WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
+""")
+
+_FILLS_BY_ID: Final = sa.text(f"""
+/* fills_by_execution: what is booked already of what a broker reports */
+{rows.SELECT_FILL} FROM fills WHERE book = :book AND execution_id = ANY(:ids)
+""")
+
+_INTENTS_BY_ID: Final = sa.text("""
+/* intents_by_id: whose strategy an execution belongs to */
+SELECT * FROM intents WHERE book = :book AND id = ANY(:ids)
+""")
+
+_FILLED_ENTRIES: Final = sa.text("""
+/* filled_entries: entries of a session with at least one fill, by strategy and symbol */
+SELECT strategy, symbol, count(*) AS entries FROM intents
+WHERE book = :book AND session = :session AND kind = 'entry'
+  AND EXISTS (SELECT FROM fills WHERE intent_id = intents.id)
+GROUP BY strategy, symbol
+""")
+
+_ENDED_ATTEMPTS: Final = sa.text("""
+/* ended_attempts: intents of a bar that ended with quantity still to do; entries never count */
+SELECT strategy, symbol, kind, leg, count(*) AS attempts FROM intents
+WHERE book = :book AND bar_time = :bar_time AND kind <> 'entry'
+  AND (SELECT state FROM order_events WHERE intent_id = intents.id ORDER BY sequence DESC LIMIT 1)
+      IN ('rejected', 'cancelled', 'expired')
+  AND (SELECT coalesce(sum(quantity), 0) FROM fills WHERE intent_id = intents.id) < quantity
+GROUP BY strategy, symbol, kind, leg
+""")
+
+_EXTREMES: Final = sa.text("""
+/* extremes: the worst mode of a session, and the highest equity of the book */
+SELECT (SELECT max(mode) FROM cycles WHERE book = :book AND session = :session) AS worst_mode,
+       (SELECT max(peak_equity) FROM cycles WHERE book = :book) AS peak_equity
+""")
+
+_PNL: Final = sa.text("""
+/* pnl: realised profit before fees, and fees, by strategy and symbol, of executions before a moment.
+
+   realised = what was sold for - what was bought for + cost of what is held. When nothing is held this needs no rule
+   of cost. The cost of what is held is at average cost, a partial close taking floor(cost x quantity / held) in
+   1/10,000 dollar; it is worked out over the fills since the holding was last flat. */
+WITH RECURSIVE booked AS (
+    SELECT strategy, symbol, side, quantity, price, fee,
+           row_number() OVER pair AS n,
+           sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END) OVER pair AS held
+    FROM fills
+    WHERE book = :book AND (CAST(:until AS timestamptz) IS NULL OR executed_at < :until)
+    WINDOW pair AS (PARTITION BY strategy, symbol ORDER BY executed_at, serial)
+), totals AS (
+    SELECT strategy, symbol,
+           coalesce(sum(quantity) FILTER (WHERE side = 'buy'), 0)::bigint AS bought_quantity,
+           coalesce(sum(quantity) FILTER (WHERE side = 'sell'), 0)::bigint AS sold_quantity,
+           coalesce(sum(quantity * price) FILTER (WHERE side = 'buy'), 0) AS bought,
+           coalesce(sum(quantity * price) FILTER (WHERE side = 'sell'), 0) AS sold,
+           sum(fee) AS fees, max(n) AS last_n, coalesce(max(n) FILTER (WHERE held = 0), 0) AS flat_n
+    FROM booked GROUP BY strategy, symbol
+), holding AS (
+    SELECT strategy, symbol, flat_n AS n, last_n, 0::numeric AS held, 0::numeric AS cost FROM totals
+    UNION ALL
+    SELECT holding.strategy, holding.symbol, booked.n, holding.last_n, booked.held,
+           CASE booked.side
+               WHEN 'buy' THEN holding.cost + booked.quantity * booked.price * 10000
+               ELSE holding.cost - div(holding.cost * booked.quantity, holding.held)
+           END
+    FROM holding JOIN booked USING (strategy, symbol) WHERE booked.n = holding.n + 1
+)
+SELECT totals.strategy, totals.symbol, bought_quantity, sold_quantity, bought, sold, fees,
+       round(cost / 10000, 4) AS cost, round(sold - bought + cost / 10000, 4) AS realised
+FROM totals JOIN holding USING (strategy, symbol) WHERE holding.n = totals.last_n
+ORDER BY totals.strategy, totals.symbol
+""")
+
+_LINEAGE: Final = sa.text("""
+/* lineage: from each fill of a session back to the order, the decision, the bar and the release that made it */
+SELECT fills.execution_id, fills.intent_id, fills.strategy, fills.symbol, intents.bar_time,
+       intents.decision_sequence, cycles.inputs_sha256, cycles.release
+FROM fills JOIN intents ON intents.id = fills.intent_id
+LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
+WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extremes:
+    """The worst trading mode of a session so far, and the book's highest equity in dollars; None before any cycle."""
+
+    worst_mode: TradingMode
+    peak_equity: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfitAndLoss:
+    """What one strategy made on one symbol. Amounts in dollars; `realised` before fees, `cost` of what is held."""
+
+    strategy: str
+    symbol: str
+    bought_quantity: int
+    sold_quantity: int
+    bought: Decimal
+    sold: Decimal
+    cost: Decimal
+    realised: Decimal
+    fees: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a fill comes from. What a cycle recorded is None for an order that no cycle decided."""
+
+    execution_id: str
+    intent_id: str
+    strategy: str
+    symbol: str
+    bar_time: datetime
+    decision_sequence: int | None
+    inputs_sha256: str | None
+    release: str | None
+
+
+def opening_cash(connection: sa.Connection, book: str) -> Decimal | None:
+    """The cash in dollars that a book was opened with; None if it was not."""
+    return connection.execute(_BOOK, {"book": book}).scalar()
+
+
+def configuration(connection: sa.Connection, book: str, session: date) -> dict[str, Any] | None:
+    """The configuration of a session; None if it was not opened."""
+    return connection.execute(_SESSION, {"book": book, "session": session}).scalar()
+
+
+def cycle(connection: sa.Connection, book: str, bar_time: datetime) -> CycleRecord | None:
+    """All that is recorded of one decided bar."""
+    key = {"book": book, "bar_time": bar_time}
+    found = connection.execute(_CYCLE, key).one_or_none()
+    if found is None:
+        return None
+    return CycleRecord(
+        header=rows.header_of(found),
+        inputs=bytes(found.inputs),
+        signals=tuple(rows.signal_of(row) for row in connection.execute(_SIGNALS, key)),
+        decisions=tuple(rows.decision_of(row) for row in connection.execute(_DECISIONS, key)),
+    )
+
+
+def last_cycle(connection: sa.Connection, book: str, session: date | None) -> CycleHeader | None:
+    """The latest decided bar, of one session or of all."""
+    found = connection.execute(_LAST_CYCLE, {"book": book, "session": session}).one_or_none()
+    return None if found is None else rows.header_of(found)
+
+
+def cycles(connection: sa.Connection, book: str, session: date) -> tuple[CycleHeader, ...]:
+    """The decided bars of a session, oldest first."""
+    return tuple(map(rows.header_of, connection.execute(_CYCLES, {"book": book, "session": session})))
+
+
+def decisions(connection: sa.Connection, book: str, session: date) -> tuple[Decision, ...]:
+    """The decisions of a session, oldest first."""
+    return tuple(map(rows.decision_of, connection.execute(_SESSION_DECISIONS, {"book": book, "session": session})))
+
+
+def intents(connection: sa.Connection, book: str, bar_time: datetime) -> tuple[OrderIntent, ...]:
+    """The intents of one bar, in the order in which they were recorded."""
+    return tuple(map(rows.intent_of, connection.execute(_INTENTS, {"book": book, "bar_time": bar_time})))
+
+
+def orders(connection: sa.Connection, book: str, session: date | None) -> tuple[OrderStatus, ...]:
+    """Every intent with where it stands, of one session or of all, oldest first."""
+    return tuple(map(rows.status_of, connection.execute(_ORDERS, {"book": book, "session": session})))
+
+
+def open_orders(connection: sa.Connection, book: str, session: date | None) -> tuple[OrderStatus, ...]:
+    """The intents whose life has not ended, of one session or of all, oldest first."""
+    return tuple(map(rows.status_of, connection.execute(_OPEN_ORDERS, {"book": book, "session": session})))
+
+
+def order(connection: sa.Connection, book: str, intent_id: str) -> OrderStatus | None:
+    """One intent with where it stands."""
+    found = connection.execute(_ORDER, {"book": book, "id": intent_id}).one_or_none()
+    return None if found is None else rows.status_of(found)
+
+
+def events(connection: sa.Connection, book: str, intent_id: str) -> tuple[OrderEvent, ...]:
+    """The life of one order, oldest step first."""
+    return tuple(map(rows.event_of, connection.execute(_EVENTS, {"book": book, "id": intent_id})))
+
+
+def fills(connection: sa.Connection, book: str, session: date | None) -> tuple[Fill, ...]:
+    """The fills of a session's intents, or of all, as they happened."""
+    if session is None:
+        found = connection.execute(_FILLS, {"book": book})
+    else:
+        found = connection.execute(_SESSION_FILLS, {"book": book, "session": session})
+    return tuple(map(rows.fill_of, found))
+
+
+def fills_by_execution(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, Fill]:
+    """What is booked of these executions, by the execution's id."""
+    found = connection.execute(_FILLS_BY_ID, {"book": book, "ids": list(ids)})
+    return {row.execution_id: rows.fill_of(row) for row in found}
+
+
+def intents_by_id(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, OrderIntent]:
+    """Those of these intents that the book has."""
+    found = connection.execute(_INTENTS_BY_ID, {"book": book, "ids": list(ids)})
+    return {row.id: rows.intent_of(row) for row in found}
+
+
+def filled_entries(connection: sa.Connection, book: str, session: date) -> dict[tuple[str, str], int]:
+    """How many entries of a session have a fill, by strategy and symbol; pairs without one are left out."""
+    found = connection.execute(_FILLED_ENTRIES, {"book": book, "session": session})
+    return {(row.strategy, row.symbol): row.entries for row in found}
+
+
+def ended_attempts(connection: sa.Connection, book: str, bar_time: datetime) -> Mapping[AttemptKey, int]:
+    """How many intents of a bar ended with quantity still to do, by key; keys without one are left out (Law 3)."""
+    found = connection.execute(_ENDED_ATTEMPTS, {"book": book, "bar_time": bar_time})
+    return {(row.strategy, row.symbol, IntentKind(row.kind), row.leg): row.attempts for row in found}
+
+
+def extremes(connection: sa.Connection, book: str, session: date) -> Extremes:
+    """The worst mode of a session so far and the highest equity of the book."""
+    found = connection.execute(_EXTREMES, {"book": book, "session": session}).one()
+    return Extremes(worst_mode=TradingMode(found.worst_mode or 0), peak_equity=found.peak_equity)
+
+
+def pnl(connection: sa.Connection, book: str, until: datetime | None) -> tuple[ProfitAndLoss, ...]:
+    """What each strategy made on each symbol by executions before `until`, worked out by the database alone."""
+    found = connection.execute(_PNL, {"book": book, "until": until})
+    return tuple(ProfitAndLoss(**row) for row in found.mappings())
+
+
+def lineage(connection: sa.Connection, book: str, session: date) -> tuple[Lineage, ...]:
+    """Where each fill of a session's intents comes from, in the order in which they happened."""
+    found = connection.execute(_LINEAGE, {"book": book, "session": session})
+    return tuple(Lineage(**row) for row in found.mappings())
