@@ -1,0 +1,490 @@
+"""The ledger: what is recorded reads back equal, executions are booked once, and faults say what to do."""
+
+import pickle
+import random
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, TradingMode, Verdict
+from trading_platform.domain.errors import DatabaseUnavailable, Inconsistent, InvalidInput, NotOwner
+from trading_platform.domain.orders import (
+    Execution,
+    IntentKind,
+    OrderEvent,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Side,
+)
+from trading_platform.ledger import migrate
+from trading_platform.ledger.connection import open_engine
+from trading_platform.ledger.embedded import LocalServer
+from trading_platform.ledger.ledger import Ledger
+
+if TYPE_CHECKING:
+    from trading_platform_tests.integration.conftest import LedgerValues
+
+NOW = datetime(2013, 10, 9, 13, 31, tzinfo=UTC)
+SESSION = date(2013, 10, 9)
+
+
+def event(intent: OrderIntent, state: OrderState, **more: str) -> OrderEvent:
+    return OrderEvent(intent_id=intent.id, state=state, at=NOW, **more)
+
+
+def record_intents(ledger: Ledger, *intents: OrderIntent) -> None:
+    with ledger.take("job") as lease:
+        ledger.record_intents(SESSION, intents, lease.ownership)
+
+
+# Books and sessions.
+
+
+def test_a_book_opens_once(ledger: Ledger) -> None:
+    ledger.open_book(Decimal("100000.0000"), NOW)
+    assert ledger.opening_cash() == Decimal(100_000)
+
+
+def test_a_book_keeps_its_opening_cash(ledger: Ledger) -> None:
+    with pytest.raises(InvalidInput, match=r"opened with 100000\.0000 dollars, not with 5"):
+        ledger.open_book(Decimal(5), NOW)
+
+
+def test_a_book_that_was_not_opened_is_named(ledger: Ledger) -> None:
+    other = Ledger(ledger.engine, book="live")
+    with pytest.raises(InvalidInput, match="'live'"):
+        other.opening_cash()
+    with pytest.raises(InvalidInput, match="'live'"):
+        other.take("job")
+
+
+def test_a_session_keeps_its_configuration(ledger: Ledger) -> None:
+    configuration = {"risk": 0.005, "max_positions": 5}
+    ledger.open_session(SESSION, configuration, NOW)
+    assert ledger.session_configuration(SESSION) == configuration
+    with pytest.raises(InvalidInput, match=r"max_positions.*another configuration"):
+        ledger.open_session(SESSION, {"risk": 0.005, "max_positions": 6}, NOW)
+    with pytest.raises(InvalidInput, match="configuration"):
+        ledger.open_session(SESSION + timedelta(days=1), {"risk": float("nan")}, NOW)
+
+
+def test_a_session_finishes_once(ledger: Ledger) -> None:
+    ledger.finish_session(SESSION, NOW)
+    ledger.finish_session(SESSION, NOW + timedelta(hours=1))
+    with ledger.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT finished_at FROM sessions")).scalar_one() == NOW
+    with pytest.raises(InvalidInput, match="2013-10-10"):
+        ledger.finish_session(date(2013, 10, 10), NOW)
+    assert ledger.session_configuration(date(2013, 10, 10)) is None
+
+
+# Cycles.
+
+
+def test_a_cycle_reads_back_equal(ledger: Ledger, values: "LedgerValues") -> None:
+    refused = values.decision(
+        0,
+        1,
+        "AIG",
+        kind=DecisionKind.EXIT,
+        leg=2,
+        cause=ExitCause.TRAIL,
+        verdict=Verdict.REFUSED,
+        rule=Rule.LOSS_LIMIT,
+        measure=-(2**62),
+        limit_price=None,
+        stop_price=None,
+        valid_until=None,
+        price=Decimal("0.0001"),
+    )
+    record = values.cycle(
+        0,
+        signals=(values.signal(0, "SPY"), values.signal(0, "IBM", limit=None, stop=1 / 3)),
+        decisions=(values.decision(0), refused),
+        mode=TradingMode.REDUCING_ONLY,
+        equity=Decimal("9999999999999999.9999"),
+    )
+    entry = values.intent(0, "SPY", limit_price=Decimal("168.25"), setup=3, valid_until=values.bar(3))
+    stop = values.intent(0, kind=IntentKind.STOP, type=OrderType.STOP, stop_price=Decimal("0.0001"), parent=entry.id)
+    with ledger.take("job") as lease:
+        ledger.record_cycle(record, [entry, stop], lease.ownership)
+    assert ledger.cycle(values.bar(0)) == record
+    assert ledger.intents(values.bar(0)) == (entry, stop)
+    assert ledger.last_cycle() == ledger.last_cycle(SESSION) == record.header
+    assert ledger.cycles(SESSION) == (record.header,)
+    assert ledger.decisions(SESSION) == record.decisions
+    assert ledger.cycle(values.bar(1)) is None
+    assert ledger.last_cycle(date(2013, 10, 8)) is None
+
+
+def test_numbers_of_the_kernel_are_recorded(ledger: Ledger, values: "LedgerValues") -> None:
+    signal = values.signal(0, level1=np.float64(0.1), setup=np.int64(2), entry=np.int64(1))
+    decision = values.decision(0, quantity=np.int64(7), measure=np.int64(-3))
+    with ledger.take("job") as lease:
+        ledger.record_cycle(values.cycle(0, signals=(signal,), decisions=(decision,)), [], lease.ownership)
+    found = ledger.cycle(values.bar(0))
+    assert found is not None
+    assert (found.signals, found.decisions) == ((signal,), (decision,))
+
+
+def test_the_same_cycle_twice_is_refused_and_changes_nothing(ledger: Ledger, values: "LedgerValues") -> None:
+    record = values.cycle(0, decisions=(values.decision(0),))
+    with ledger.take("job") as lease:
+        ledger.record_cycle(record, [values.intent(0)], lease.ownership)
+        with pytest.raises(Inconsistent, match="pk_cycles"):
+            ledger.record_cycle(values.cycle(0, bars=9), [values.intent(0, "SPY")], lease.ownership)
+    assert ledger.cycle(values.bar(0)) == record
+    assert len(ledger.orders()) == 1
+
+
+def test_a_cycle_is_recorded_whole_or_not_at_all(ledger: Ledger, values: "LedgerValues") -> None:
+    with ledger.take("job") as lease:
+        ledger.record_cycle(values.cycle(0), [values.intent(0)], lease.ownership)
+        with pytest.raises(Inconsistent, match="pk_intents"):
+            ledger.record_cycle(values.cycle(1), [values.intent(1), values.intent(0)], lease.ownership)
+    assert ledger.cycle(values.bar(1)) is None
+    assert ledger.intents(values.bar(1)) == ()
+
+
+def test_only_the_owner_records(ledger: Ledger, values: "LedgerValues") -> None:
+    with ledger.take("job") as lease:
+        ownership = lease.ownership
+        with pytest.raises(Inconsistent, match="somebody"):
+            ledger.record_cycle(values.cycle(0, owner="somebody"), [], ownership)
+        with pytest.raises(Inconsistent, match="book live"):
+            ledger.record_cycle(values.cycle(0), [], replace(ownership, book="live"))
+        with pytest.raises(Inconsistent, match="book live"):
+            ledger.record_intents(SESSION, [values.intent(0, book="live")], ownership)
+    with pytest.raises(NotOwner):
+        ledger.record_cycle(values.cycle(0), [], ownership)
+    assert ledger.last_cycle() is None
+
+
+def test_what_was_seen_must_match_its_hash(ledger: Ledger, values: "LedgerValues") -> None:
+    from trading_platform.ledger import rows, schema
+
+    row = rows.cycle_row(values.cycle(0), "paper")
+    with ledger.engine.connect() as connection:
+        with pytest.raises(sa.exc.IntegrityError, match="ck_cycles_inputs_sha256"), connection.begin():
+            connection.execute(sa.insert(schema.cycles), row | {"inputs": b"other"})
+        with connection.begin():
+            connection.execute(sa.insert(schema.cycles), row)
+
+
+def test_extremes_of_a_session(ledger: Ledger, values: "LedgerValues") -> None:
+    assert ledger.extremes(SESSION).worst_mode is TradingMode.NORMAL
+    assert ledger.extremes(SESSION).peak_equity is None
+    modes = (TradingMode.NORMAL, TradingMode.HALTED, TradingMode.REDUCING_ONLY)
+    with ledger.take("job") as lease:
+        for minute, mode in enumerate(modes):
+            record = values.cycle(minute, mode=mode, peak_equity=Decimal(100 - minute))
+            ledger.record_cycle(record, [], lease.ownership)
+    assert ledger.extremes(SESSION).worst_mode is TradingMode.HALTED
+    assert ledger.extremes(SESSION).peak_equity == Decimal(100)
+    assert ledger.extremes(date(2013, 10, 10)).worst_mode is TradingMode.NORMAL
+
+
+def test_money_that_cannot_be_held_exactly_is_refused(ledger: Ledger, values: "LedgerValues") -> None:
+    with ledger.take("job") as lease:
+        for amount in ("1.00001", "NaN", "Infinity"):
+            with pytest.raises(InvalidInput, match="recorded exactly"):
+                ledger.record_cycle(values.cycle(0, cash=Decimal(amount)), [], lease.ownership)
+        ledger.record_cycle(values.cycle(0, cash=Decimal("1.00010")), [], lease.ownership)
+
+
+# Orders.
+
+
+def test_an_order_goes_through_its_life(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    record_intents(ledger, entry)
+    assert ledger.open_orders() == (
+        OrderStatus(intent=entry, state=OrderState.INTENDED, filled=0, broker_order_id=None),
+    )
+    ledger.append_events([event(entry, OrderState.UNKNOWN, detail="timed out")])
+    ledger.append_events(
+        [
+            event(entry, OrderState.ACKNOWLEDGED, broker_order_id="b-1"),
+            event(entry, OrderState.CANCELLED, detail="by a person"),
+        ]
+    )
+    assert ledger.open_orders() == ()
+    assert ledger.orders(SESSION) == ledger.orders()
+    assert ledger.order(entry.id) == OrderStatus(
+        intent=entry, state=OrderState.CANCELLED, filled=0, broker_order_id="b-1"
+    )
+    assert [step.state for step in ledger.events(entry.id)] == [
+        OrderState.UNKNOWN,
+        OrderState.ACKNOWLEDGED,
+        OrderState.CANCELLED,
+    ]
+    assert ledger.order("tp-none") is None
+    assert ledger.orders(date(2013, 10, 10)) == ()
+
+
+@pytest.mark.parametrize("state", list(OrderState))
+def test_an_order_is_open_until_it_has_ended(ledger: Ledger, values: "LedgerValues", state: OrderState) -> None:
+    record_intents(ledger, values.intent(0))
+    ledger.append_events([event(values.intent(0), state)])
+    assert bool(ledger.open_orders()) is not state.is_final
+
+
+def test_an_event_of_no_intent_is_refused(ledger: Ledger, values: "LedgerValues") -> None:
+    record_intents(ledger, values.intent(0))
+    with pytest.raises(Inconsistent, match=values.intent(1).id):
+        ledger.append_events(
+            [event(values.intent(0), OrderState.ACKNOWLEDGED), event(values.intent(1), OrderState.ACKNOWLEDGED)]
+        )
+    assert ledger.events(values.intent(0).id) == ()
+
+
+def test_attempts_count_what_ended_unfinished(ledger: Ledger, values: "LedgerValues") -> None:
+    ends = {"IBM": OrderState.REJECTED, "AIG": OrderState.FILLED, "SPY": OrderState.UNKNOWN, "BAC": OrderState.EXPIRED}
+    exits = {symbol: values.intent(5, symbol, kind=IntentKind.EXIT) for symbol in ends}
+    entry = values.intent(5, "AAPL")
+    record_intents(ledger, *exits.values(), entry)
+    ledger.append_events([event(exits[symbol], state) for symbol, state in ends.items()])
+    ledger.append_events([event(entry, OrderState.REJECTED)])
+    # A cancel that came too late: everything was sold.
+    ledger.book_executions([values.execution(exits["BAC"], "x", 100, "14.1")], {}, NOW)
+    assert ledger.ended_attempts(values.bar(5)) == {("gap_and_go", "IBM", IntentKind.EXIT, 0): 1}
+    assert ledger.ended_attempts(values.bar(6)) == {}
+    again = values.intent(5, "IBM", kind=IntentKind.EXIT, attempt=1)
+    record_intents(ledger, again)
+    ledger.append_events([event(again, OrderState.CANCELLED)])
+    assert ledger.ended_attempts(values.bar(5)) == {("gap_and_go", "IBM", IntentKind.EXIT, 0): 2}
+    assert [it.id for it in ledger.intents(values.bar(5))][-1] == again.id
+
+
+def test_filled_entries_count_intents_not_fills(ledger: Ledger, values: "LedgerValues") -> None:
+    entries = [values.intent(0), values.intent(1), values.intent(2), values.intent(0, "SPY")]
+    leaving = values.intent(3, kind=IntentKind.EXIT)
+    record_intents(ledger, *entries, leaving)
+    fills = [values.execution(entries[0], "a", 40, "10"), values.execution(entries[0], "b", 60, "10")]
+    fills += [values.execution(entries[1], "c", 1, "10"), values.execution(leaving, "d", 50, "11")]
+    ledger.book_executions(fills, {}, NOW)
+    assert ledger.filled_entries(SESSION) == {("gap_and_go", "IBM"): 2}
+    assert ledger.filled_entries(date(2013, 10, 10)) == {}
+
+
+# Fills.
+
+
+def test_an_execution_is_booked_once(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0, strategy="vwap_reclaim")
+    record_intents(ledger, entry)
+    first, second = values.execution(entry, "e1", 60, "182.0401"), values.execution(entry, "e2", 40, "182.05")
+    events = {
+        "e1": event(entry, OrderState.PARTIALLY_FILLED, broker_order_id="b-9"),
+        "e2": event(entry, OrderState.FILLED),
+    }
+    booking = ledger.book_executions([first], events, NOW)
+    assert [(fill.execution_id, fill.strategy, fill.price) for fill in booking.booked] == [
+        ("e1", "vwap_reclaim", Decimal("182.0401"))
+    ]
+    again = ledger.book_executions([first, first, second, second], events, NOW)
+    assert [fill.execution_id for fill in again.booked] == ["e2"]
+    assert ledger.book_executions([second, first], events, NOW).booked == ()
+    assert ledger.fills() == ledger.fills(SESSION) == (*booking.booked, *again.booked)
+    assert ledger.order(entry.id) == OrderStatus(
+        intent=entry, state=OrderState.FILLED, filled=100, broker_order_id="b-9"
+    )
+    assert len(ledger.events(entry.id)) == 2
+
+
+def test_an_execution_without_an_explanation_is_handed_back(ledger: Ledger, values: "LedgerValues") -> None:
+    entry, cancel = values.intent(0), values.intent(1, kind=IntentKind.CANCEL)
+    record_intents(ledger, entry, cancel)
+    good = values.execution(entry, "good", 10, "10")
+    ledger.book_executions([good], {}, NOW)
+    strange: list[Execution] = [
+        values.execution(values.intent(7), "stranger", 10, "10"),
+        values.execution(entry, "symbol", 10, "10", symbol="SPY"),
+        values.execution(entry, "side", 10, "10", side=Side.SELL),
+        values.execution(entry, "nothing", 0, "10"),
+        values.execution(cancel, "cancel", 10, "10"),
+        replace(good, price=Decimal("10.01")),
+    ]
+    booking = ledger.book_executions([*strange, values.execution(entry, "new", 10, "10")], {}, NOW)
+    assert [fill.execution_id for fill in booking.booked] == ["new"]
+    assert set(booking.unexplained) == set(strange)
+    assert len(ledger.fills()) == 2
+
+
+def test_fills_and_their_events_are_booked_together(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    record_intents(ledger, entry)
+    with pytest.raises(Inconsistent, match="no intent"):
+        ledger.book_executions(
+            [values.execution(entry, "e1", 10, "10")], {"e1": event(values.intent(9), OrderState.FILLED)}, NOW
+        )
+    assert ledger.fills() == ()
+
+
+def test_executions_are_booked_once_by_several_at_once(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    record_intents(ledger, entry)
+    executions = [values.execution(entry, f"e{n}", 1, "10") for n in range(20)]
+    events = {it.execution_id: event(entry, OrderState.PARTIALLY_FILLED) for it in executions}
+    together = threading.Barrier(4)
+
+    def book() -> int:
+        together.wait(10)
+        return len(ledger.book_executions(executions, events, NOW).booked)
+
+    with ThreadPoolExecutor(4) as pool:
+        booked = [future.result() for future in [pool.submit(book) for _ in range(4)]]
+    assert sum(booked) == len(ledger.fills()) == len(ledger.events(entry.id)) == 20
+
+
+def test_books_do_not_see_each_other(ledger: Ledger, values: "LedgerValues") -> None:
+    record_intents(ledger, values.intent(0))
+    ledger.book_executions([values.execution(values.intent(0), "e1", 10, "10")], {}, NOW)
+    other = Ledger(ledger.engine, book="live")
+    other.open_book(Decimal(1), NOW)
+    assert (other.orders(), other.fills(), other.last_cycle(), other.pnl()) == ((), (), None, ())
+    booking = other.book_executions([values.execution(values.intent(0), "e1", 10, "10")], {}, NOW)
+    assert len(booking.unexplained) == 1
+
+
+def test_profit_in_sql_equals_the_fold(ledger: Ledger, values: "LedgerValues") -> None:
+    draw = random.Random(11)
+    held: dict[tuple[str, str], int] = {}
+    executions: list[Execution] = []
+    intents: list[OrderIntent] = []
+    for minute in range(120):
+        strategy, symbol = draw.choice(["gap_and_go", "vwap_reclaim"]), draw.choice(["IBM", "SPY"])
+        have = held.get((strategy, symbol), 0)
+        selling = have > 0 and draw.random() < 0.6
+        quantity = draw.choice([have, draw.randint(1, have)]) if selling else draw.randint(1, 300)
+        kind = IntentKind.EXIT if selling else IntentKind.ENTRY
+        intent = values.intent(minute, symbol, strategy=strategy, kind=kind, quantity=quantity)
+        price = str(Decimal(draw.randint(90_0000, 110_0000)) / 10_000)
+        intents.append(intent)
+        executions.append(values.execution(intent, f"e{minute}", quantity, price, fee=Decimal(minute % 7) / 100))
+        held[strategy, symbol] = have + (-quantity if selling else quantity)
+    record_intents(ledger, *intents)
+    draw.shuffle(executions)
+    ledger.book_executions(executions, {}, NOW)
+    holdings = ledger.holdings()
+    table = ledger.pnl()
+    assert {(row.strategy, row.symbol): (row.realised, row.fees, row.cost) for row in table} == {
+        key: (position.realised, position.fees, position.cost) for key, position in holdings.positions.items()
+    }
+    assert any(row.cost > 0 for row in table)
+    spent = sum(row.bought - row.sold + row.fees for row in table)
+    assert holdings.cash == Decimal(100_000) - spent
+    assert ledger.pnl(values.bar(0)) == ()
+
+
+def test_a_flat_book_made_what_it_sold_less_what_it_bought(ledger: Ledger, values: "LedgerValues") -> None:
+    entry, leaving = values.intent(0), values.intent(1, kind=IntentKind.EXIT)
+    record_intents(ledger, entry, leaving)
+    ledger.book_executions(
+        [
+            values.execution(entry, "1", 3, "10.0001"),
+            values.execution(leaving, "2", 1, "10.01"),
+            values.execution(leaving, "3", 2, "9.99"),
+        ],
+        {},
+        NOW,
+    )
+    (row,) = ledger.pnl()
+    assert (row.realised, row.cost, row.fees) == (Decimal("-0.0103"), Decimal(0), Decimal("3.0000"))
+
+
+def test_a_fill_leads_back_to_its_bar(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    record = values.cycle(0, decisions=(values.decision(0, 0, "SPY"), values.decision(0, 1)))
+    with ledger.take("job") as lease:
+        ledger.record_cycle(record, [entry], lease.ownership)
+    ledger.book_executions([values.execution(entry, "e1", 10, "10")], {}, NOW)
+    (line,) = ledger.lineage(SESSION)
+    assert (line.intent_id, line.bar_time, line.decision_sequence, line.release) == (
+        entry.id,
+        values.bar(0),
+        1,
+        "0.1.0",
+    )
+
+
+# Faults.
+
+
+def test_a_database_that_is_not_there_says_where_and_what_to_do() -> None:
+    ledger = Ledger("postgresql://trader:hunter2-secret@127.0.0.1:1/ledger", book="paper")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        ledger.fills()
+    told = "".join(traceback.format_exception(caught.value))
+    assert "127.0.0.1:1/ledger" in told
+    assert "trading-platform db start" in told
+    assert "hunter2-secret" not in told
+    assert "hunter2-secret" not in repr(ledger.engine)
+
+
+def test_a_wrong_password_is_never_shown(fresh_database: Callable[[], str]) -> None:
+    url = sa.make_url(fresh_database()).set(password="wrong-hunter2")
+    engine = open_engine(url)
+    with pytest.raises(DatabaseUnavailable) as caught:
+        migrate.upgrade(engine)
+    assert "wrong-hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", ["mysql://trader:hunter2@h/d", "hunter2", "postgresql://trader:hunter2@h:port/d"])
+def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match="DATABASE_URL") as caught:
+        open_engine(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_database_without_a_ledger_is_named(fresh_database: Callable[[], str]) -> None:
+    ledger = Ledger(fresh_database(), book="paper")
+    with pytest.raises(InvalidInput, match="no ledger in this database"):
+        ledger.fills()
+    ledger.engine.dispose()
+
+
+def test_the_ledger_works_again_after_the_server_does(tmp_path: Path, values: "LedgerValues") -> None:
+    server = LocalServer(tmp_path / "db", fsync=False)
+    server.start()
+    try:
+        ledger = Ledger(server.url("ledger"), book="paper")
+        migrate.upgrade(ledger.engine)
+        ledger.open_book(Decimal(100_000), NOW)
+        ledger.open_session(SESSION, {}, NOW)
+        lease = ledger.take("job")
+        ledger.record_cycle(values.cycle(0), [values.intent(0)], lease.ownership)
+        server.stop()
+        with pytest.raises(DatabaseUnavailable, match="does not answer"):
+            ledger.record_cycle(values.cycle(1), [], lease.ownership)
+        with pytest.raises(DatabaseUnavailable):
+            lease.renew()
+        server.start()
+        assert ledger.last_cycle() == values.cycle(0).header
+        # The connection that showed that this owner lives is gone, and is not replaced in silence.
+        with pytest.raises(NotOwner, match="taken again"):
+            lease.renew()
+        with ledger.take("job") as again:
+            ledger.record_cycle(values.cycle(1), [values.intent(1)], again.ownership)
+        ledger.engine.dispose()
+    finally:
+        server.stop()
+
+
+def test_an_ownership_travels_between_processes(ledger: Ledger, values: "LedgerValues") -> None:
+    with ledger.take("job") as lease:
+        travelled = pickle.loads(pickle.dumps(lease.ownership))
+        assert travelled == lease.ownership
+        ledger.record_intents(SESSION, [values.intent(0)], travelled)

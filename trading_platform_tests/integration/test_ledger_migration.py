@@ -1,0 +1,101 @@
+"""The ledger's migrations: from nothing to the metadata, from several processes, and back."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from trading_platform.ledger import migrate
+from trading_platform.ledger.connection import open_engine
+from trading_platform.ledger.schema import APPEND_ONLY_TABLES, metadata
+
+CATALOGUE = {
+    "columns": """
+        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+               pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'""",
+    "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    "comments": """
+        SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'""",
+}
+
+
+@pytest.fixture
+def new_engine(fresh_database: Callable[[], str]) -> Iterator[Callable[[], sa.Engine]]:
+    made: list[sa.Engine] = []
+
+    def make() -> sa.Engine:
+        made.append(open_engine(fresh_database()))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
+
+
+def catalogue(engine: sa.Engine, part: str) -> set[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return {tuple(row) for row in connection.execute(sa.text(CATALOGUE[part]))}
+
+
+def test_an_empty_database_comes_to_the_head(new_engine: Callable[[], sa.Engine]) -> None:
+    engine = new_engine()
+    assert migrate.current_revision(engine) is None
+    migrate.upgrade(engine)
+    assert migrate.current_revision(engine) == migrate.head_revision()
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize("part", list(CATALOGUE))
+def test_migrated_tables_are_those_of_the_metadata(new_engine: Callable[[], sa.Engine], part: str) -> None:
+    migrated, created = new_engine(), new_engine()
+    migrate.upgrade(migrated)
+    with created.begin() as connection:
+        metadata.create_all(connection)
+    assert catalogue(migrated, part) == catalogue(created, part)
+    assert catalogue(migrated, part)
+
+
+def test_every_table_and_trigger_says_what_it_is_for(new_engine: Callable[[], sa.Engine]) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine)
+    assert all(comment for _, comment in catalogue(engine, "comments"))
+    with engine.connect() as connection:
+        triggers = connection.execute(
+            sa.text("SELECT tgname, obj_description(oid, 'pg_trigger') FROM pg_trigger WHERE NOT tgisinternal")
+        ).all()
+    assert all(comment for _, comment in triggers)
+    kept = {f"{table}_keep_{what}" for table in APPEND_ONLY_TABLES for what in ("rows", "all")}
+    assert {name for name, _ in triggers} == kept | {"shards_keep_epoch", "shards_keep_all", "intents_fence"}
+
+
+def test_several_processes_may_migrate_at_once(new_engine: Callable[[], sa.Engine]) -> None:
+    engine = new_engine()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate.upgrade(engine), range(4)))
+    assert migrate.current_revision(engine) == migrate.head_revision()
+
+
+def test_a_migration_can_be_taken_back(new_engine: Callable[[], sa.Engine]) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        command.downgrade(migrate.configuration(connection), "base")
+    assert migrate.current_revision(engine) is None
+    with engine.connect() as connection:
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+    migrate.upgrade(engine)
+    assert migrate.current_revision(engine) == migrate.head_revision()
