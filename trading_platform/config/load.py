@@ -60,6 +60,8 @@ def _read(path: str | None) -> dict[str, Any]:
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            return  # what stands there is no group: validation names it
     tree[path[-1]] = value
 
 

@@ -21,28 +21,28 @@ class Account(_Group):
 
     book: str = Field(default="paper", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
     """The platform's own name for the account; a fail-over to another broker does not change it."""
-    size: Decimal = Field(default=Decimal(100_000), gt=0, le=Decimal(10**9))
+    size: Decimal = Field(default=Decimal(100_000), gt=0, le=Decimal(10**9), decimal_places=4)
     """Opening cash, dollars."""
 
 
 class Limits(_Group):
-    """Risk limits. Percentages are percent, not fractions."""
+    """Risk limits. Percentages are percent, not fractions, in whole basis points."""
 
     max_positions: int = Field(default=5, ge=1, le=1_000)
     """Open positions and working entries together (rule 30)."""
-    max_position_size_pct: Decimal = Field(default=Decimal(20), gt=0, le=100)
+    max_position_size_pct: Decimal = Field(default=Decimal(20), gt=0, le=100, decimal_places=2)
     """Largest position in one symbol, percent of equity, open orders counted (rule 5)."""
-    max_daily_loss_pct: Decimal = Field(default=Decimal(5), gt=0, le=100)
+    max_daily_loss_pct: Decimal = Field(default=Decimal(5), gt=0, le=100, decimal_places=2)
     """Loss of the account since the open after which it only reduces, percent (rule 8)."""
-    max_strategy_daily_loss_pct: Decimal = Field(default=Decimal(1), gt=0, le=100)
+    max_strategy_daily_loss_pct: Decimal = Field(default=Decimal(1), gt=0, le=100, decimal_places=2)
     """Loss of one strategy since the open after which it enters no more, percent of the account's equity (rule 8)."""
-    max_drawdown_pct: Decimal = Field(default=Decimal(5), gt=0, le=100)
+    max_drawdown_pct: Decimal = Field(default=Decimal(5), gt=0, le=100, decimal_places=2)
     """Fall from the highest equity after which the account only reduces, percent (rule 8)."""
     max_order_shares: int = Field(default=5_000, ge=1, le=1_000_000)
     """Largest order, shares (rule 3)."""
-    max_order_notional: Decimal = Field(default=Decimal(50_000), gt=0, le=Decimal(10**8))
+    max_order_notional: Decimal = Field(default=Decimal(50_000), gt=0, le=Decimal(10**8), decimal_places=4)
     """Largest order, dollars (rule 3)."""
-    buying_power_pct: Decimal = Field(default=Decimal(95), gt=0, le=100)
+    buying_power_pct: Decimal = Field(default=Decimal(95), gt=0, le=100, decimal_places=2)
     """Share of the available cash that may be used, percent; the rest is for slippage and fees (rule 7)."""
     reference_age_seconds: int = Field(default=90, ge=60, le=3_600)
     """Oldest bar that an entry may refer to, seconds since its end (rule 2)."""
@@ -59,7 +59,7 @@ class Execution(_Group):
     """Fee schedule."""
     slippage_bps: int = Field(default=1, ge=0, le=500)
     """Adverse slippage of market and stop fills, basis points."""
-    volume_share_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
+    volume_share_pct: Decimal = Field(default=Decimal(10), gt=0, le=100, decimal_places=2)
     """Share of a bar's volume that all our fills in it may take, percent."""
     call_deadline_seconds: Decimal = Field(default=Decimal(4), gt=0, le=60)
     """How long one call to a broker may take."""

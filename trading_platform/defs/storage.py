@@ -18,6 +18,9 @@ from trading_platform.ledger.addresses import wait_until_ready
 from trading_platform.ledger.embedded import database_urls
 
 _DEFAULT_DATA_FOLDER: Final = "var"
+_STATEMENT_MILLISECONDS: Final = 60_000
+_RECYCLE_SECONDS: Final = 3_600
+_MORE_CONNECTIONS: Final = 20
 
 
 class LocalPostgresStorage(DagsterPostgresStorage):
@@ -41,6 +44,7 @@ class LocalPostgresStorage(DagsterPostgresStorage):
         # Dagster itself would retry for seconds and then print a traceback.
         wait_until_ready(url, seconds=5)
         super().__init__(url, inst_data=inst_data)
+        self._hold_connections()
         self._limit_pools(pools or {})
 
     @classmethod
@@ -56,6 +60,13 @@ class LocalPostgresStorage(DagsterPostgresStorage):
     ) -> "LocalPostgresStorage":
         """The storage that the lines of dagster.yaml describe."""
         return cls(pools=config_value["pools"], inst_data=inst_data)
+
+    def _hold_connections(self) -> None:
+        """Keep a connection open, as Dagster's web server does: otherwise each event of a run opens one of its own."""
+        for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
+            storage.optimize_for_webserver(
+                statement_timeout=_STATEMENT_MILLISECONDS, pool_recycle=_RECYCLE_SECONDS, max_overflow=_MORE_CONNECTIONS
+            )
 
     def _limit_pools(self, pools: Mapping[str, int]) -> None:
         log = self.event_log_storage

@@ -3,7 +3,7 @@
 Each conversion has one home, here, and a name. Roundings that compiled code needs are in `rounding`.
 """
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
 UNITS_PER_DOLLAR: Final = 10_000
@@ -16,7 +16,10 @@ _CENT: Final = Decimal("0.01")
 
 def units_from_dollars(dollars: Decimal | int | str) -> int:
     """Dollars as units, exactly. Raises ValueError for a fraction of a unit or something that is no number."""
-    value = Decimal(dollars) * UNITS_PER_DOLLAR
+    try:
+        value = Decimal(dollars) * UNITS_PER_DOLLAR
+    except InvalidOperation:
+        raise ValueError(f"{dollars!r} is not an amount of dollars") from None
     if not value.is_finite() or value != value.to_integral_value():
         raise ValueError(f"{dollars} dollars is not a whole number of 1/10,000 dollars")
     return int(value)

@@ -89,6 +89,11 @@ class Ledger:
                 mend="Use that amount, or another name for the book",
             )
 
+    def is_open(self) -> bool:
+        """Whether the book is there."""
+        with reading(self._engine) as connection:
+            return queries.opening_cash(connection, self.book) is not None
+
     def opening_cash(self) -> Decimal:
         """The cash in dollars that the book was opened with. Raises `InvalidInput` if it was not opened."""
         with reading(self._engine) as connection:

@@ -15,6 +15,7 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
+from trading_platform.portfolio.account import open_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,9 @@ class WorkingOrders:
         )
 
     def open_quantity(self, status: OrderStatus) -> int:
-        """Shares of an order that may still fill, by the broker's word where it shows the order."""
-        shown = self.at_broker.get(status.intent.id)
-        if shown is not None:
-            return shown.quantity - shown.filled
-        return max(0, status.intent.quantity - status.filled)
+        """Shares of an order that may still fill: what the kernel was told of it, too."""
+        filled = {one.intent.id: one.filled for one in self.statuses}
+        return open_quantity(status, self.at_broker.get(status.intent.id), filled)
 
     def ended_attempts(self, decision: Decision, kind: IntentKind, leg: int) -> int:
         """Earlier intents of this key that ended with quantity still to do. A filled one never counts."""

@@ -138,7 +138,7 @@ def _put_orders(
     filled = {status.intent.id: status.filled for status in orders}
     for kind, name in _OPEN_QUANTITIES:
         record[name] = sum(
-            _open_quantity(status, account.broker_orders.get(status.intent.id), filled)
+            open_quantity(status, account.broker_orders.get(status.intent.id), filled)
             for status in orders
             if status.intent.kind is kind and not status.state.is_final
         )
@@ -152,11 +152,12 @@ def _entry(orders: Sequence[OrderStatus], position: Position | None) -> OrderSta
     return next((status for status in entries if not status.state.is_final), None)
 
 
-def _open_quantity(status: OrderStatus, at_broker: BrokerOrder | None, filled: Mapping[str, int]) -> int:
+def open_quantity(status: OrderStatus, at_broker: BrokerOrder | None, filled: Mapping[str, int]) -> int:
     """Shares of an order that may still fill.
 
     Of an order that the broker does not show (its outcome is unknown) all that is left may: its risk stays reserved.
-    An attached stop that is not shown counts for what its entry has bought, so that no second one is sent.
+    An attached stop that is not shown counts for what its entry has bought, so that no second one is sent. `filled`
+    has the shares that each order has filled, by its intent's id.
     """
     if at_broker is not None:
         return at_broker.quantity - at_broker.filled

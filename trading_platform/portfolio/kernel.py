@@ -135,8 +135,10 @@ def _manage(book: Record, position: Record, seen: Record, plan: Record, decision
     exits = count - first
     leaving = exits > 0 or book.mode != _NORMAL or book.minute >= position.valid_until
     cancels = position.entering > 0 and leaving
-    protected = position.quantity - position.exiting
-    protects = plan.stop_on == _ON_TOUCH and position.stop > 0 and position.resting_stop != protected
+    protected = max(0, position.quantity - position.exiting)
+    # More than is held must give way even where the price to protect at is not known any more: it would sell short.
+    misfits = position.resting_stop > protected or (position.resting_stop < protected and position.stop > 0)
+    protects = plan.stop_on == _ON_TOUCH and misfits
     count = first
     if cancels:
         _write(decisions[count], position, _CANCEL_ENTRY, position.entering)
@@ -188,10 +190,13 @@ def _symbol_value(symbol: int, price: int, book: Record, positions: Record) -> i
 
 @compiled
 def _held(entry: Record, book: Record, positions: Record) -> int:
-    """Shares that the entry's strategy holds of its symbol, or has on order."""
+    """Shares that the entry's strategy holds of its symbol, or has on order.
+
+    An exit of more than is held counts too: what is left of it would sell what the new entry buys.
+    """
     for k in range(book.holdings):
         if positions[k].symbol == entry.symbol and positions[k].strategy == entry.strategy:
-            return positions[k].quantity + positions[k].entering
+            return max(positions[k].quantity + positions[k].entering, positions[k].exiting)
     return 0
 
 
@@ -210,7 +215,7 @@ def _plan_objection(decision: Record, entry: Record, held: int, book: Record, pl
         decision.limit = plan.attempts
         return _ATTEMPTS
     price = entry.limit if entry.limit > 0 else entry.price
-    needs_stop = plan.stop_on == _ON_TOUCH or (plan.fixed_quantity == 0 and plan.stop_percent == 0)
+    needs_stop = plan.stop_on == _ON_TOUCH or plan.fixed_quantity == 0
     if needs_stop and risk_per_share(price, entry.stop, plan) <= 0:
         decision.measure = entry.stop
         decision.limit = price

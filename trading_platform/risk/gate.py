@@ -28,6 +28,7 @@ _shares_by_order_size = rules.shares_by_order_size
 _shares_by_position_size = rules.shares_by_position_size
 _shares_by_buying_power = rules.shares_by_buying_power
 _account_loss_limit = rules.account_loss_limit
+_drawdown_limit = rules.drawdown_limit
 _strategy_loss_limit = rules.strategy_loss_limit
 _minutes_to_close = rules.minutes_to_close
 
@@ -40,10 +41,19 @@ def _object(decision: Record, rule: int, measure: int, limit: int) -> int:
 
 
 @compiled
+def _loss_objection(decision: Record, book: Record, limits: Record) -> int:
+    """Write the loss that stops the account: the fall from its highest equity where that alone is over its limit."""
+    daily, fall = book.open_equity - book.equity, book.peak_equity - book.equity
+    if daily < _account_loss_limit(book, limits) and fall >= _drawdown_limit(book, limits):
+        return _object(decision, _LOSS_LIMIT, fall, _drawdown_limit(book, limits))
+    return _object(decision, _LOSS_LIMIT, daily, _account_loss_limit(book, limits))
+
+
+@compiled
 def market_objection(decision: Record, entry: Record, book: Record, strategy: Record, limits: Record) -> int:
     """The first rule on account, session and data that forbids any entry now, or 0. Writes measure and limit."""
     if book.mode != _NORMAL:
-        return _object(decision, _LOSS_LIMIT, book.open_equity - book.equity, _account_loss_limit(book, limits))
+        return _loss_objection(decision, book, limits)
     if strategy.set_aside != 0:
         return _object(decision, _SET_ASIDE, strategy.set_aside, 0)
     if -strategy.day_pnl >= _strategy_loss_limit(book, limits):

@@ -66,6 +66,12 @@ def account_loss_limit(book: Record, limits: Record) -> int:
 
 
 @compiled
+def drawdown_limit(book: Record, limits: Record) -> int:
+    """Rule 8: the fall from the highest equity from which the account only reduces, in units."""
+    return basis_points_down(book.peak_equity, limits.drawdown)
+
+
+@compiled
 def mode_by_losses(book: Record, limits: Record) -> int:
     """Rule 8: the mode that daily loss and drawdown demand. It never lets go of a stricter one.
 
@@ -74,9 +80,7 @@ def mode_by_losses(book: Record, limits: Record) -> int:
     mode = book.mode
     daily = book.open_equity - book.equity
     fall = book.peak_equity - book.equity
-    if mode == _NORMAL and (
-        daily >= account_loss_limit(book, limits) or fall >= basis_points_down(book.peak_equity, limits.drawdown)
-    ):
+    if mode == _NORMAL and (daily >= account_loss_limit(book, limits) or fall >= drawdown_limit(book, limits)):
         mode = _REDUCING_ONLY
     if mode == _REDUCING_ONLY and book.holdings == 0:
         mode = _HALTED

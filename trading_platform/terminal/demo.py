@@ -1,0 +1,123 @@
+"""Runs the demo: chooses book and session, drives the job minute by minute, shows the result, serves the UI."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from trading_platform.bootstrap import Platform, build, databases, session_configuration
+from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.config.settings import Settings
+from trading_platform.domain.clock import SimulatedClock, SystemClock
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.terminal import dagster_ui
+from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, write_state
+from trading_platform.terminal.job_runs import JobRuns, open_instance
+from trading_platform.terminal.screen import session_progress, show_result
+from trading_platform.terminal.summary import session_result, summary, write_summary
+
+SESSION: Final = date(2024, 6, 12)
+"""The session of the simulated market that is traded unless another is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """How the demo is run. `port` None: without the UI."""
+
+    reset: bool
+    port: int | None
+
+
+def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict[str, Any]:
+    """Run one session, resuming an unfinished one, and return the figures of `summary.json`.
+
+    Raises:
+        InvalidInput: An option cannot be met.
+        DatabaseUnavailable: The database went away; run it again to go on.
+    """
+    checkout = Path.cwd()
+    if options.port is not None:
+        dagster_ui.require_free(options.port)
+    day = _session(settings)
+    configuration = session_configuration(settings)
+    state = choose(settings, configuration, day, reset=options.reset)
+    write_state(settings.data_folder, state)
+    settings = _for_book(settings, state, day)
+    _announce(console, settings, state, day)
+    figures = _run(settings, state, day, checkout, console)
+    write_state(settings.data_folder, _finished(state))
+    if options.port is not None:
+        path = demo_folder(settings.data_folder) / "settings.json"
+        _write_settings(path, settings)
+        console.print(
+            f"The Dagster UI is starting on http://127.0.0.1:{options.port} (Ctrl-C ends it): look at Jobs, "
+            "market_session, and at Catalog for the lineage from bars to pnl."
+        )
+        dagster_ui.serve(checkout, options.port, path.resolve())
+    console.print("The local database keeps running: [bold]trading-platform db stop[/bold] stops it.")
+    return figures
+
+
+def _run(settings: Settings, state: DemoState, day: date, checkout: Path, console: Console) -> dict[str, Any]:
+    begun = SystemClock().now()
+    with console.status("Starting the database, reading the market, compiling (the first time takes half a minute)"):
+        platform = build(settings, SimulatedClock(ExchangeCalendar().session(day).open))
+    try:
+        with open_instance(checkout) as instance:
+            runs = JobRuns(platform, instance, databases(settings).dagster)
+            runs.end_abandoned()
+            _drive(platform, runs, day, console)
+            result = session_result(platform, day)
+            figures = summary(
+                platform, day, result, runs=runs.finished(), seconds=(SystemClock().now() - begun).total_seconds()
+            )
+    finally:
+        platform.close()
+    write_summary(demo_folder(settings.data_folder) / "summary.json", figures)
+    show_result(console, result)
+    console.print(f"The figures are in {demo_folder(settings.data_folder) / 'summary.json'}; the book is {state.book}.")
+    return figures
+
+
+def _drive(platform: Platform, runs: JobRuns, day: date, console: Console) -> None:
+    session = platform.simulated_session(day)
+    with session_progress(console, session.session.minutes) as bar:
+        first = session.next_minute()
+        bar.skip(session.session.minutes if first is None else first)
+        for report in session.run(runs):
+            bar.show(report)
+
+
+def _session(settings: Settings) -> date:
+    """The named session, which must be one; for the simulated market there is a default."""
+    day = settings.market_data.session
+    if day is None and settings.market_data.provider != "simulated":
+        raise InvalidInput("no session is named", where="session", mend="Give it as SESSION=2013-10-09")
+    return ExchangeCalendar().session(day or SESSION).day
+
+
+def _for_book(settings: Settings, state: DemoState, day: date) -> Settings:
+    account = settings.account.model_copy(update={"book": state.book})
+    market_data = settings.market_data.model_copy(update={"session": day})
+    return settings.model_copy(update={"account": account, "market_data": market_data})
+
+
+def _finished(state: DemoState) -> DemoState:
+    return DemoState(number=state.number, session=state.session, configuration=state.configuration, finished=True)
+
+
+def _write_settings(path: Path, settings: Settings) -> None:
+    """For the UI's own processes. The database's address may hold a password and reaches them by the environment."""
+    kept = settings.model_dump(mode="json", exclude={"database_url"})
+    kept["data_folder"] = str(settings.data_folder.resolve())
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _announce(console: Console, settings: Settings, state: DemoState, day: date) -> None:
+    strategies = ", ".join(one.name + (f" ({one.profile})" if one.profile else "") for one in settings.strategies)
+    market = settings.market_data
+    source = "the simulated market" if market.provider == "simulated" else f"recorded bars in {market.folder}"
+    console.print(f"[bold]{strategies}[/bold] on {source}, session {day:%Y-%m-%d}, book {state.book}")

@@ -1,0 +1,174 @@
+"""What the demo shows in the terminal: a progress bar, then trades, positions, profit and the equity curve."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from trading_platform.calendars.sessions import EXCHANGE_ZONE
+from trading_platform.domain.money import cents
+from trading_platform.domain.reports import CycleReport
+from trading_platform.performance.pnl import Result, Trade
+from trading_platform.terminal.summary import SessionResult
+
+_WIDE: Final = 200
+_NUMBERS: Final = frozenset(
+    [
+        "shares",
+        "held",
+        "quantity",
+        "filled",
+        "bought",
+        "sold",
+        "bought_quantity",
+        "sold_quantity",
+        "price",
+        "cost",
+        "fee",
+        "realised",
+        "open",
+        "fees",
+        "net",
+        "trips",
+    ]
+)
+
+
+class SessionProgress:
+    """Moves the bar with each cycle."""
+
+    def __init__(self, progress: Progress, minutes: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("session", total=minutes, equity="", clock="")
+
+    def skip(self, minutes: int) -> None:
+        """Minutes that an earlier start has run."""
+        self._progress.update(self._task, completed=minutes)
+
+    def show(self, report: CycleReport) -> None:
+        """One more cycle."""
+        clock = report.bar_time.astimezone(EXCHANGE_ZONE).strftime("%H:%M")
+        self._progress.update(
+            self._task,
+            advance=1,
+            clock=clock,
+            equity=f"equity {cents(report.equity):,}  positions {report.positions}",
+        )
+
+
+@contextmanager
+def session_progress(console: Console, minutes: int) -> Iterator[SessionProgress]:
+    """A progress bar for a session of so many minutes."""
+    columns = (
+        TextColumn("{task.fields[clock]:>5}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[equity]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield SessionProgress(progress, minutes)
+
+
+def show_result(console: Console, result: SessionResult) -> None:
+    """Trades, positions and profit as tables, and the equity curve."""
+    console.print(trades_table(result.trades) if result.trades else "No round trip was finished.")
+    held = [row for row in result.results if row.quantity]
+    console.print(results_table(result.results) if result.results else "Nothing was traded.")
+    console.print(f"{len(held)} positions are open." if held else "All positions are closed.")
+    if len(result.equity_curve) > 1:
+        chart = equity_chart(result.equity_curve, width=min(console.width, 100))
+        console.print(chart, highlight=False, markup=False)
+    sums = result.totals
+    console.print(
+        f"Realised {cents(sums.realised):,}  unrealised {cents(sums.unrealised):,}  fees {cents(sums.fees):,}  "
+        f"[bold]net {cents(sums.net):,}[/bold]  equity {cents(result.equity):,} dollars"
+    )
+
+
+def trades_table(rows: Iterable[Trade]) -> Table:
+    """Finished round trips; times are exchange time, prices averages."""
+    table = _table("Trades", "symbol", "in", "out", "shares", "bought", "sold", "realised", "fees", "net")
+    for row in rows:
+        opened, closed = (moment.astimezone(EXCHANGE_ZONE) for moment in (row.opened_at, row.closed_at))
+        table.add_row(
+            row.symbol,
+            f"{opened:%H:%M}",
+            f"{closed:%H:%M}",
+            f"{row.quantity:,}",
+            f"{row.entry_price:,.2f}",
+            f"{row.exit_price:,.2f}",
+            *(_money(amount) for amount in (row.realised, row.fees, row.net)),
+        )
+    return table
+
+
+def results_table(rows: Sequence[Result]) -> Table:
+    """Profit by strategy and symbol."""
+    table = _table("Profit and loss", "strategy", "symbol", "held", "realised", "open", "fees", "net", "trips")
+    for row in rows:
+        table.add_row(
+            row.strategy,
+            row.symbol,
+            f"{row.quantity:,}",
+            *(_money(amount) for amount in (row.realised, row.unrealised, row.fees, row.net)),
+            str(row.round_trips),
+        )
+    return table
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table; where nobody looks (a file, a pipe) a line is as wide as it needs to be."""
+    table = _table("", *columns)
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    console = Console()
+    Console(width=None if console.is_terminal else _WIDE).print(table)
+
+
+def _cell(value: object) -> str:
+    """A value as people read it. Times are exchange time; money is shown to the cent unless it is finer."""
+    text = "" if value is None else str(value)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text.removesuffix("00") if re.fullmatch(r"-?\d+\.\d\d00", text) else text
+    return f"{moment.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M}" if moment.tzinfo else text
+
+
+def equity_chart(curve: Sequence[tuple[datetime, Decimal]], *, width: int) -> str:
+    """The equity curve as text: one point a minute, the hours in exchange time below."""
+    import plotext
+
+    hours = [
+        (place, f"{moment.astimezone(EXCHANGE_ZONE):%H:%M}")
+        for place, (moment, _) in enumerate(curve, start=1)
+        if place == 1 or moment.astimezone(EXCHANGE_ZONE).minute == 0
+    ]
+    plotext.clear_figure()
+    plotext.plotsize(width, 14)
+    plotext.title("Equity, dollars")
+    plotext.plot([float(value) for _, value in curve], marker="braille")
+    plotext.xticks(*(list(part) for part in zip(*hours, strict=True)))
+    chart: str = plotext.uncolorize(plotext.build())
+    return chart
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
+    return table
+
+
+def _money(amount: Decimal) -> str:
+    shown = f"{cents(amount):,}"
+    return f"[red]{shown}[/red]" if amount < 0 else shown

@@ -1,0 +1,42 @@
+"""Runs a session without a control room: the cycle alone, on a simulated clock."""
+
+from typing import Any
+
+from rich.console import Console
+
+from trading_platform.bootstrap import build
+from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.config.settings import Settings
+from trading_platform.domain.clock import SimulatedClock, SystemClock
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.engine.cycle import run_cycle
+from trading_platform.terminal.screen import session_progress, show_result
+from trading_platform.terminal.summary import session_result, summary
+
+
+def run_session(settings: Settings, console: Console) -> dict[str, Any]:
+    """Run what is left of the configured session, show its result, and return its figures.
+
+    Raises:
+        InvalidInput: No session is named, it is none, or it runs with another configuration.
+        DatabaseUnavailable: The database went away; run it again to go on.
+    """
+    named = settings.market_data.session
+    if named is None:
+        raise InvalidInput("no session is named", where="session", mend="Give it as --session 2013-10-09")
+    begun = SystemClock().now()
+    session = ExchangeCalendar().session(named)
+    platform = build(settings, SimulatedClock(session.open))
+    try:
+        simulated = platform.simulated_session(session.day)
+        with session_progress(console, session.minutes) as bar:
+            first = simulated.next_minute()
+            bar.skip(session.minutes if first is None else first)
+            for report in simulated.run(lambda day, minute: run_cycle(platform.stages, day, minute)):
+                bar.show(report)
+        result = session_result(platform, session.day)
+        figures = summary(platform, session.day, result, runs=0, seconds=(SystemClock().now() - begun).total_seconds())
+    finally:
+        platform.close()
+    show_result(console, result)
+    return figures
