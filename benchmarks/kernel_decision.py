@@ -1,0 +1,89 @@
+"""One decision of the kernel, called from Python: beside an empty compiled call with the same arguments, and in bulk.
+
+The empty call is the floor: what it costs to cross from Python into compiled code with these eight record arrays. In
+bulk one call decides many entries, as a minute of the whole market does.
+
+    python benchmarks/kernel_decision.py
+
+Goal: under a microsecond a decision.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from trading_platform.config.settings import Limits
+from trading_platform.domain.compiled import compiled, empty_records
+from trading_platform.domain.records import (
+    book_t,
+    decision_t,
+    entry_t,
+    position_t,
+    seen_t,
+    strategy_t,
+)
+from trading_platform.portfolio.kernel import decide
+from trading_platform.risk.limits import to_record
+from trading_platform.strategies.registry import load
+
+MINUTE, SESSION_MINUTES = 60, 390
+BULK = 1_000
+ROUNDS, CALLS = 15, 20_000
+
+
+@compiled
+def empty_call(books: Any, positions: Any, seen: Any, entries: Any, plans: Any, days: Any, limits: Any, out: Any) -> int:
+    return entries.size
+
+
+def arguments(entries: int, positions: int) -> tuple[Any, ...]:
+    """A book of a million dollars, and proposed entries that are all sized, gated and approved."""
+    from datetime import time as clock
+
+    book = empty_records(1, book_t)
+    book["minute"], book["session_minutes"] = MINUTE, SESSION_MINUTES
+    book["cash"] = book["open_equity"] = 10**14
+    proposed = empty_records(entries, entry_t)
+    proposed["price"], proposed["stop"] = 500_000, 495_000
+    proposed["symbol"] = range(entries)
+    limits = to_record(Limits(max_positions=1_000))
+    plan = load("vwap_reclaim").plan_record(session_minutes=SESSION_MINUTES, opens=clock(9, 30))
+    held = empty_records(positions + entries, position_t)
+    seen = empty_records(positions, seen_t)
+    out = empty_records(positions * 7 + entries + 7, decision_t)
+    return book, held, seen, proposed, plan, empty_records(1, strategy_t), limits, out
+
+
+def nanoseconds(call: Callable[..., int], given: tuple[Any, ...], calls: int) -> float:
+    """The median round's time for one call; the book is emptied before each."""
+    book = given[0][0]
+    rounds = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter_ns()
+        for _ in range(calls):
+            book["holdings"] = 0
+            call(*given)
+        whole = time.perf_counter_ns() - begun
+        begun = time.perf_counter_ns()
+        for _ in range(calls):
+            book["holdings"] = 0
+        rounds.append((whole - (time.perf_counter_ns() - begun)) / calls)
+    return statistics.median(rounds)
+
+
+def main() -> None:
+    one, many = arguments(1, 0), arguments(BULK, 0)
+    for given in (one, many):
+        assert decide(*given) == len(given[3])
+        empty_call(*given)
+    floor = nanoseconds(empty_call, one, CALLS)
+    single = nanoseconds(decide, one, CALLS)
+    bulk = nanoseconds(decide, many, CALLS // BULK + 5) / BULK
+    print(f"empty compiled call          {floor:8.0f} ns")
+    print(f"one call, one decision       {single:8.0f} ns   {single / floor:.2f} times the empty call")
+    print(f"one call, {BULK:,} decisions   {bulk:8.0f} ns a decision")
+
+
+if __name__ == "__main__":
+    main()
