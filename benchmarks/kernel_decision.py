@@ -1,6 +1,6 @@
 """One decision of the kernel, called from Python: beside an empty compiled call with the same arguments, and in bulk.
 
-The empty call is the floor: what it costs to cross from Python into compiled code with these eight record arrays. In
+The empty call is the floor: what it costs to cross from Python into compiled code with these five record arrays. In
 bulk one call decides many entries, as a minute of the whole market does.
 
     python benchmarks/kernel_decision.py
@@ -20,39 +20,36 @@ from trading_platform.domain.records import (
     decision_t,
     entry_t,
     position_t,
-    seen_t,
-    strategy_t,
 )
-from trading_platform.portfolio.kernel import decide
+from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
 from trading_platform.risk.limits import to_record
 from trading_platform.strategies.registry import load
 
 MINUTE, SESSION_MINUTES = 60, 390
-BULK = 1_000
+BULK, MOST_POSITIONS = 1_000, 5
 ROUNDS, CALLS = 15, 20_000
 
 
 @compiled
-def empty_call(books: Any, positions: Any, seen: Any, entries: Any, plans: Any, days: Any, limits: Any, out: Any) -> int:
+def empty_call(books: Any, positions: Any, entries: Any, plans: Any, out: Any) -> int:  # noqa: ARG001
     return entries.size
 
 
 def arguments(entries: int, positions: int) -> tuple[Any, ...]:
-    """A book of a million dollars, and proposed entries that are all sized, gated and approved."""
+    """A rich book, and proposed entries that are sized, gated and approved until the positions are used up."""
     from datetime import time as clock
 
     book = empty_records(1, book_t)
     book["minute"], book["session_minutes"] = MINUTE, SESSION_MINUTES
-    book["cash"] = book["open_equity"] = 10**14
+    book["cash"] = book["open_equity"] = 10**11
     proposed = empty_records(entries, entry_t)
     proposed["price"], proposed["stop"] = 500_000, 495_000
     proposed["symbol"] = range(entries)
-    limits = to_record(Limits(max_positions=1_000))
+    book["limits"] = to_record(Limits(max_positions=MOST_POSITIONS))[0]
     plan = load("vwap_reclaim").plan_record(session_minutes=SESSION_MINUTES, opens=clock(9, 30))
     held = empty_records(positions + entries, position_t)
-    seen = empty_records(positions, seen_t)
-    out = empty_records(positions * 7 + entries + 7, decision_t)
-    return book, held, seen, proposed, plan, empty_records(1, strategy_t), limits, out
+    out = empty_records(positions * DECISIONS_PER_HOLDING + entries, decision_t)
+    return book, held, proposed, plan, out
 
 
 def nanoseconds(call: Callable[..., int], given: tuple[Any, ...], calls: int) -> float:
@@ -75,7 +72,7 @@ def nanoseconds(call: Callable[..., int], given: tuple[Any, ...], calls: int) ->
 def main() -> None:
     one, many = arguments(1, 0), arguments(BULK, 0)
     for given in (one, many):
-        assert decide(*given) == len(given[3])
+        assert decide(*given) == len(given[2])
         empty_call(*given)
     floor = nanoseconds(empty_call, one, CALLS)
     single = nanoseconds(decide, one, CALLS)

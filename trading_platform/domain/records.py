@@ -91,6 +91,15 @@ out_t: Final[np.dtype[Any]] = np.dtype(
 )
 """What a step says of one bar. Zeroed before each step."""
 
+strategy_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("day_pnl", "i8"),  # realised and unrealised since the open, after fees
+        ("set_aside", "i8"),  # not 0: its entries are refused
+    ],
+    align=True,
+)
+"""The day of one strategy."""
+
 plan_t: Final[np.dtype[Any]] = np.dtype(
     [
         ("stop_on", "i8"),  # TriggerOn
@@ -109,19 +118,24 @@ plan_t: Final[np.dtype[Any]] = np.dtype(
         ("attempts", "i8"),  # filled entries a session; 0: no limit
         ("fixed_quantity", "i8"),  # shares; 0: by risk
         ("risk", "i8"),  # basis points of equity risked on the distance to the stop
+        ("day", strategy_t),
     ],
     align=True,
 )
-"""An exit plan and the sizing of one strategy, for one session."""
+"""An exit plan and the sizing of one strategy for one session, and how its day has gone."""
 
-strategy_t: Final[np.dtype[Any]] = np.dtype(
+seen_t: Final[np.dtype[Any]] = np.dtype(
     [
-        ("day_pnl", "i8"),  # realised and unrealised since the open, after fees
-        ("set_aside", "i8"),  # not 0: its entries are refused
+        ("present", "i8"),  # 0: no bar came for this minute; then the rest is not looked at
+        ("close", "i8"),
+        ("exit", "i8"),  # ExitReason bits of the step
+        ("invalidates", "i8"),
+        ("level1", "f8"),
+        ("level2", "f8"),
     ],
     align=True,
 )
-"""The day of one strategy."""
+"""What the decided bar showed of one held symbol."""
 
 position_t: Final[np.dtype[Any]] = np.dtype(
     [
@@ -142,23 +156,11 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("mark", "i8"),  # last known price; 0: none
         ("entry_limit", "i8"),  # of the working entry; 0: a market order
         ("entry_reserved", "i8"),  # buying power that the working entry holds; the kernel works it out
+        ("seen", seen_t),
     ],
     align=True,
 )
 """A holding or a working entry of one strategy in one symbol, as the kernel sees it."""
-
-seen_t: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("present", "i8"),  # 0: no bar came for this minute; then the rest is not looked at
-        ("close", "i8"),
-        ("exit", "i8"),  # ExitReason bits of the step
-        ("invalidates", "i8"),
-        ("level1", "f8"),
-        ("level2", "f8"),
-    ],
-    align=True,
-)
-"""What the decided bar showed of one held symbol."""
 
 entry_t: Final[np.dtype[Any]] = np.dtype(
     [
@@ -177,22 +179,6 @@ entry_t: Final[np.dtype[Any]] = np.dtype(
 )
 """A proposed entry: a signal with what the gate must know of its symbol."""
 
-book_t: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("minute", "i8"),  # the decided bar
-        ("session_minutes", "i8"),  # bars of this session
-        ("cash", "i8"),
-        ("reserved", "i8"),  # buying power held by entries that may still fill
-        ("equity", "i8"),  # cash and holdings at their marks
-        ("open_equity", "i8"),  # at the session's open
-        ("peak_equity", "i8"),  # highest so far
-        ("mode", "i8"),  # TradingMode
-        ("holdings", "i8"),  # how many of the position records are used
-    ],
-    align=True,
-)
-"""The account at one moment."""
-
 limits_t: Final[np.dtype[Any]] = np.dtype(
     [
         ("reference_age", "i8"),  # seconds
@@ -210,6 +196,23 @@ limits_t: Final[np.dtype[Any]] = np.dtype(
     align=True,
 )
 """The risk limits."""
+
+book_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("minute", "i8"),  # the decided bar
+        ("session_minutes", "i8"),  # bars of this session
+        ("cash", "i8"),
+        ("reserved", "i8"),  # buying power held by entries that may still fill
+        ("equity", "i8"),  # cash and holdings at their marks
+        ("open_equity", "i8"),  # at the session's open
+        ("peak_equity", "i8"),  # highest so far
+        ("mode", "i8"),  # TradingMode
+        ("holdings", "i8"),  # how many of the position records are used
+        ("limits", limits_t),
+    ],
+    align=True,
+)
+"""The account at one moment, and its limits. One record: every array that is passed to compiled code costs time."""
 
 decision_t: Final[np.dtype[Any]] = np.dtype(
     [

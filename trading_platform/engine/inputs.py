@@ -53,10 +53,7 @@ def unpack(blob: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
 
 
 def _tupled(description: Any) -> Any:
-    """JSON has lists where NumPy's description of a type has tuples."""
+    """JSON has lists where NumPy's description of a type has tuples: a field is (name, type) or (name, type, shape)."""
     if isinstance(description, str):
         return description
-    return [
-        tuple(tuple(part) if isinstance(part, list) and i == 2 else part for i, part in enumerate(field))
-        for field in description
-    ]
+    return [(name, _tupled(kind), *(tuple(part) for part in shape)) for name, kind, *shape in description]

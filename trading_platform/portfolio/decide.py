@@ -21,8 +21,6 @@ from trading_platform.domain.records import (
     entry_t,
     plan_t,
     position_t,
-    seen_t,
-    strategy_t,
 )
 from trading_platform.domain.rounding import price_from_float, tick_down
 from trading_platform.marketdata.bars import SessionBars
@@ -81,29 +79,20 @@ class DecisionDesk:
 
     def _load(self) -> None:
         """Decide nothing once, so that the kernel is compiled, or read from the cache, before it is needed."""
-        book, days = empty_records(1, book_t), empty_records(len(self._names), strategy_t)
-        held, seen, entries = (empty_records(0, one) for one in (position_t, seen_t, entry_t))
-        decide(book, held, seen, entries, self._plans, days, self._limits, empty_records(0, decision_t))
+        none = empty_records(0, position_t), empty_records(0, entry_t)
+        decide(empty_records(1, book_t), *none, self._plans, empty_records(0, decision_t))
 
     def decide(self, market: Minute, account: AccountView) -> Decided:
         """Decide one minute: holdings first, then entries by (strategy order, symbol)."""
         entries = self._entries(market, account)
         positions = position_records(account, market.bars, market.minute, self._names, spare=len(entries))
         held = len(positions) - len(entries)
+        self._look(market, positions[:held])
         book = self._book(market, account, positions[:held])
-        seen = self._seen(market, positions[:held])
+        plans = self._plans_of_today(market, account)
         out = empty_records(held * DECISIONS_PER_HOLDING + len(entries) + DECISIONS_PER_HOLDING, decision_t)
-        days = self._days(market, account)
-        given = {
-            "book": book.copy(),
-            "positions": positions.copy(),
-            "seen": seen,
-            "entries": entries,
-            "plans": self._plans,
-            "strategies": days,
-            "limits": self._limits,
-        }
-        count = decide(book, positions, seen, entries, self._plans, days, self._limits, out)
+        given = {"book": book.copy(), "positions": positions.copy(), "entries": entries, "plans": plans}
+        count = decide(book, positions, entries, plans, out)
         row = book[0]
         return Decided(
             decisions=tuple(self._values(market, out[:count])),
@@ -147,33 +136,35 @@ class DecisionDesk:
         row["cash"] = units_from_dollars(account.cash)
         row["mode"] = account.mode
         row["holdings"] = len(positions)
+        row["limits"] = self._limits[0]
         marked = int(row["cash"]) + int((positions["quantity"] * positions["mark"]).sum())
         row["open_equity"] = marked if account.open_equity is None else units_from_dollars(account.open_equity)
         peak = row["open_equity"] if account.peak_equity is None else units_from_dollars(account.peak_equity)
         row["peak_equity"] = max(int(peak), int(row["open_equity"]))
         return book
 
-    def _seen(self, market: Minute, positions: Records) -> Records:
-        seen = empty_records(len(positions), seen_t)
-        for record, position in zip(seen, positions, strict=True):
+    def _look(self, market: Minute, positions: Records) -> None:
+        """Write what the decided bar showed of each holding."""
+        for position in positions:
             bar = market.bars.bars[position["symbol"], market.minute]
             out = market.outs[position["strategy"]][position["symbol"]]
-            record["present"] = bar["time"] != 0
-            record["close"] = bar["close"]
-            record["exit"], record["invalidates"] = out["exit"], out["invalidates"]
-            record["level1"], record["level2"] = out["level1"], out["level2"]
-        return seen
+            seen = position["seen"]
+            seen["present"] = bar["time"] != 0
+            seen["close"] = bar["close"]
+            seen["exit"], seen["invalidates"] = out["exit"], out["invalidates"]
+            seen["level1"], seen["level2"] = out["level1"], out["level2"]
 
-    def _days(self, market: Minute, account: AccountView) -> Records:
-        days = empty_records(len(self._names), strategy_t)
+    def _plans_of_today(self, market: Minute, account: AccountView) -> Records:
+        """The plans with how each strategy's day has gone so far."""
+        plans = self._plans.copy()
         result = {name: -account.baseline.get(name, Decimal(0)) for name in self._names}
         for (strategy, symbol), position in account.positions.items():
             if strategy in result:
                 result[strategy] += position.realised - position.fees + _gain(market, symbol, position)
         for index, name in enumerate(self._names):
-            days[index]["day_pnl"] = units_from_dollars(result[name])
-            days[index]["set_aside"] = index in market.set_aside
-        return days
+            plans[index]["day"]["day_pnl"] = units_from_dollars(result[name])
+            plans[index]["day"]["set_aside"] = index in market.set_aside
+        return plans
 
     def _values(self, market: Minute, records: Records) -> Iterator[Decision]:
         session, start = market.bars.session, bar_time(market.bars.session, market.minute)

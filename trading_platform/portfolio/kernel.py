@@ -38,36 +38,24 @@ DECISIONS_PER_HOLDING: Final = 7
 
 
 @compiled
-def decide(
-    books: Record,
-    positions: Record,
-    seen: Record,
-    entries: Record,
-    plans: Record,
-    strategies: Record,
-    limits: Record,
-    decisions: Record,
-) -> int:
+def decide(books: Record, positions: Record, entries: Record, plans: Record, decisions: Record) -> int:
     """Decide one minute. All arguments are record arrays; returns how many of `decisions` were written.
 
-    `books` and `limits` hold one record; `plans` and `strategies` one per strategy. The first `books[0].holdings` of
-    `positions` are used, `seen` belongs to them one by one; `positions` has room for all `entries` besides. Every
-    record of `entries` is considered, in order. `decisions` has room for seven a holding and one an entry.
+    `books` holds one record, `plans` one per strategy. The first `books[0].holdings` of `positions` are used, and it
+    has room for all `entries` besides. Every record of `entries` is considered, in order. `decisions` has room for
+    seven a holding and one an entry.
     """
     book = books[0]
-    limit = limits[0]
     mark(book, positions)
-    book.mode = mode_by_losses(book, limit)
+    book.mode = mode_by_losses(book, book.limits)
     count = 0
     # At the session's last tick nothing that is decided can fill any more.
     managed = book.holdings if minutes_to_close(book) > 0 else 0
     for k in range(managed):
         position = positions[k]
-        count = _manage(book, position, seen[k], plans[position.strategy], decisions, count)
+        count = _manage(book, position, plans[position.strategy], decisions, count)
     for j in range(entries.size):
-        entry = entries[j]
-        index = entry.strategy
-        _consider(book, entry, positions, plans[index], strategies[index], limit, decisions[count])
+        _consider(book, entries[j], positions, plans[entries[j].strategy], decisions[count])
         count += 1
     return count
 
@@ -123,15 +111,16 @@ def _exit(decision: Record, position: Record, wanted: int, leg: int, cause: int)
 
 
 @compiled
-def _manage(book: Record, position: Record, seen: Record, plan: Record, decisions: Record, count: int) -> int:
+def _manage(book: Record, position: Record, plan: Record, decisions: Record, count: int) -> int:
     """Decide on one holding: cancel what is left of its entry, protect it, let it out."""
     first = count
+    seen = position.seen
     left = position.quantity - position.exiting
     if left > 0:
         if seen.present != 0:
             position.highest_close = max(position.highest_close, seen.close)
         # Room is kept for the cancel and the protection, which go out before the exits.
-        count = _let_out(book, position, seen, plan, decisions, first + 2) - 2
+        count = _let_out(book, position, plan, decisions, first + 2) - 2
     exits = count - first
     leaving = exits > 0 or book.mode != _NORMAL or book.minute >= position.valid_until
     cancels = position.entering > 0 and leaving
@@ -155,8 +144,9 @@ def _manage(book: Record, position: Record, seen: Record, plan: Record, decision
 
 
 @compiled
-def _let_out(book: Record, position: Record, seen: Record, plan: Record, decisions: Record, count: int) -> int:
+def _let_out(book: Record, position: Record, plan: Record, decisions: Record, count: int) -> int:
     """Write the exits of one holding of which something is left."""
+    seen = position.seen
     left = position.quantity - position.exiting
     cause = cause_by_clock(book.minute, position, plan)
     if cause == 0 and seen.present != 0:
@@ -224,9 +214,7 @@ def _plan_objection(decision: Record, entry: Record, held: int, book: Record, pl
 
 
 @compiled
-def _consider(
-    book: Record, entry: Record, positions: Record, plan: Record, strategy: Record, limits: Record, decision: Record
-) -> None:
+def _consider(book: Record, entry: Record, positions: Record, plan: Record, decision: Record) -> None:
     """Decide on one proposed entry, and reserve what it may use."""
     decision.strategy = entry.strategy
     decision.symbol = entry.symbol
@@ -242,17 +230,17 @@ def _consider(
     decision.valid_until = book.minute + max(1, entry.valid_bars)
     decision.setup = entry.setup
     decision.verdict = _REFUSED
-    decision.rule = market_objection(decision, entry, book, strategy, limits)
+    decision.rule = market_objection(decision, entry, book, plan.day, book.limits)
     if decision.rule == 0:
         decision.rule = _plan_objection(decision, entry, _held(entry, book, positions), book, plan)
     if decision.rule != 0:
         return
     price = entry.limit if entry.limit > 0 else entry.price
     value = _symbol_value(entry.symbol, price, book, positions)
-    size(decision, price, entry.stop, value, book, plan, limits)
+    size(decision, price, entry.stop, value, book, plan, book.limits)
     if decision.verdict == _REFUSED:
         return
-    rule = size_objection(decision, price, value, book, limits)
+    rule = size_objection(decision, price, value, book, book.limits)
     if rule != 0:
         decision.rule = rule
         decision.verdict = _REFUSED

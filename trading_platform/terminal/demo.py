@@ -44,7 +44,6 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict
     day = _session(settings)
     configuration = session_configuration(settings)
     state = choose(settings, configuration, day, reset=options.reset)
-    write_state(settings.data_folder, state)
     settings = _for_book(settings, state, day)
     _announce(console, settings, state, day)
     figures = _run(settings, state, day, checkout, console)
@@ -66,6 +65,8 @@ def _run(settings: Settings, state: DemoState, day: date, checkout: Path, consol
     with console.status("Starting the database, reading the market, compiling (the first time takes half a minute)"):
         platform = build(settings, SimulatedClock(ExchangeCalendar().session(day).open))
     try:
+        # Not before: settings that cannot be met must not leave an unfinished demo behind.
+        write_state(settings.data_folder, state)
         with open_instance(checkout) as instance:
             runs = JobRuns(platform, instance, databases(settings).dagster)
             runs.end_abandoned()

@@ -163,7 +163,7 @@ def equity_chart(curve: Sequence[tuple[datetime, Decimal]], *, width: int) -> st
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
     return table

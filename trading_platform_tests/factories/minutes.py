@@ -79,7 +79,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The kernel's arguments."""
+    """The kernel's arguments, with the parts that are nested in them standing apart."""
 
     book: Any
     positions: Any
@@ -89,13 +89,18 @@ class Records:
     strategies: Any
     limits: Any
 
+    def nest(self) -> None:
+        """Put what stands apart here into the records that the kernel takes."""
+        self.positions["seen"][: len(self.seen)] = self.seen
+        self.plans["day"] = self.strategies
+        self.book["limits"] = self.limits
+
     def decide(self, decide: Decide = kernel_decide) -> Decided:
         """Let `decide` decide on them, once."""
         room = len(self.positions) * DECISIONS_PER_HOLDING + len(self.entries)
         out = empty_records(room, decision_t)
-        count = decide(
-            self.book, self.positions, self.seen, self.entries, self.plans, self.strategies, self.limits, out
-        )
+        self.nest()
+        count = decide(self.book, self.positions, self.entries, self.plans, out)
         return Decided(
             lines=[line(record) for record in out[:count]],
             mode=TradingMode(int(self.book[0]["mode"])),

@@ -39,7 +39,7 @@ GUARDS = {
         module="portfolio.sizing", source="cap = shares_by_order_size(price, limits)", without="cap = quantity"
     ),
     "at least one share": Guard(module="portfolio.exits", source="max(1, share_down(", without="max(0, share_down("),
-    "loss": Guard(module="portfolio.kernel", source="book.mode = mode_by_losses(book, limit)", without="pass"),
+    "loss": Guard(module="portfolio.kernel", source="book.mode = mode_by_losses(book, book.limits)", without="pass"),
     "progress": Guard(module="portfolio.exits", source="return risk > 0 and", without="return"),
     "slots": Guard(module="portfolio.kernel", source="book.holdings += 1", without="book.holdings += 0"),
     "half a tick": Guard(

@@ -37,15 +37,7 @@ STRATEGY = load("vwap_reclaim")
 MINUTE = 90
 FILLED = 60
 TYPES = {name: dtype for name, dtype in vars(domain_records).items() if isinstance(dtype, np.dtype)}
-KERNEL_TYPES = {
-    "book": "book_t",
-    "positions": "position_t",
-    "seen": "seen_t",
-    "entries": "entry_t",
-    "plans": "plan_t",
-    "strategies": "strategy_t",
-    "limits": "limits_t",
-}
+KERNEL_TYPES = {"book": "book_t", "positions": "position_t", "entries": "entry_t", "plans": "plan_t"}
 
 
 # ---- packing ------------------------------------------------------------------------------------------------------
@@ -206,16 +198,7 @@ def test_a_recorded_cycle_given_back_to_the_kernel_gives_the_recorded_decisions(
     assert set(arrays) == set(KERNEL_TYPES)
     given = {name: as_records(array.view(TYPES[KERNEL_TYPES[name]])) for name, array in arrays.items()}
     out = empty_records(len(given["positions"]) * DECISIONS_PER_HOLDING + len(given["entries"]), decision_t)
-    count = decide(
-        given["book"],
-        given["positions"],
-        given["seen"],
-        given["entries"],
-        given["plans"],
-        given["strategies"],
-        given["limits"],
-        out,
-    )
+    count = decide(given["book"], given["positions"], given["entries"], given["plans"], out)
     names = (STRATEGY.name,)
     again = [
         (

@@ -50,7 +50,7 @@ class Case:
     by_gate: str = ""
 
 
-MODE_BY_LOSSES = kernel("book.mode = mode_by_losses(book, limit)", "book.mode = book.mode")
+MODE_BY_LOSSES = kernel("book.mode = mode_by_losses(book, book.limits)", "book.mode = book.mode")
 HELD = kernel("if held > 0:", "if False:")
 STOP_SIDE = kernel("if needs_stop and risk_per_share(price, entry.stop, plan) <= 0:", "if False:")
 WINDOW = gate("if _minutes_to_close(book) <= limits.closing_minutes:")
