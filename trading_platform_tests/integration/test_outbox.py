@@ -1,0 +1,185 @@
+"""What is committed is sent in order, each answer is recorded before the next is sent, and only by the owner."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trading_platform.bootstrap import Platform
+from trading_platform.calendars.sessions import bar_time
+from trading_platform.domain.errors import Inconsistent, NotOwner
+from trading_platform.domain.ids import intent_id
+from trading_platform.domain.orders import (
+    Accepted,
+    IntentKind,
+    Order,
+    OrderEvent,
+    OrderIntent,
+    OrderState,
+    OrderType,
+    Rejected,
+    Side,
+    Unknown,
+)
+from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.ownership import Lease
+from trading_platform.orders.outbox import Outbox
+from trading_platform_tests.sessions.books import Book, exchange_orders
+from trading_platform_tests.sessions.line import Line
+from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
+
+SOON = timedelta(seconds=4)
+BUY, SELL = Side.BUY, Side.SELL
+
+
+class Desk:
+    """A ledger and a venue at the tick of minute 1, with the book's shards taken."""
+
+    def __init__(self, platform: Platform, lease: Lease) -> None:
+        self.platform, self.lease = platform, lease
+        self.ledger, self.broker = platform.ledger, platform.broker
+
+    def intent(self, kind: IntentKind, side: Side, symbol: str = "AAA", quantity: int = 10, **more: Any) -> OrderIntent:
+        start = bar_time(self.platform.calendar.session(DAY), 1)
+        leg = more.pop("leg", 0)
+        return OrderIntent(
+            id=intent_id(
+                book=self.ledger.book, strategy="s", symbol=symbol, bar_time=start, kind=kind, leg=leg, attempt=0
+            ),
+            book=self.ledger.book,
+            strategy="s",
+            symbol=symbol,
+            bar_time=start,
+            kind=kind,
+            leg=leg,
+            attempt=0,
+            side=side,
+            type=more.pop("type", OrderType.MARKET),
+            quantity=quantity,
+            **more,
+        )
+
+    def send(self, *intents: OrderIntent, broker: Any = None, deadline: timedelta = SOON) -> int:
+        """Commit the intents, then send them."""
+        self.ledger.record_intents(DAY, intents, self.lease.ownership)
+        return self.outbox(broker, deadline).send(intents, self.lease.ownership)
+
+    def outbox(self, broker: Any = None, deadline: timedelta = SOON) -> Outbox:
+        return Outbox(ledger=self.ledger, broker=broker or self.broker, clock=self.platform.clock, deadline=deadline)
+
+    def life(self, intent: OrderIntent) -> list[OrderState]:
+        return [event.state for event in self.ledger.events(intent.id)]
+
+    def last(self, intent: OrderIntent) -> OrderEvent:
+        return self.ledger.events(intent.id)[-1]
+
+
+@pytest.fixture
+def book(tmp_path: Path, fresh_database: Callable[[], str]) -> Book:
+    bars = write_tape(tmp_path / "bars", TAPE)
+    return Book(name="tape", database_url=fresh_database(), data_folder=tmp_path / "data", bars=bars)
+
+
+@pytest.fixture
+def desk(book: Book) -> Iterator[Desk]:
+    with book.open() as platform:
+        session = platform.simulated_session(DAY)
+        session.open()
+        session.tick(1)
+        with platform.ledger.take("job/local") as lease:
+            yield Desk(platform, lease)
+
+
+def test_an_entry_and_its_attached_stop_are_one_call(desk: Desk, book: Book) -> None:
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    stop = desk.intent(IntentKind.STOP, SELL, type=OrderType.STOP, stop_price=Decimal(49), parent=entry.id)
+    assert desk.send(entry, stop) == 1
+    assert [(row[0], row[2]) for row in exchange_orders(book.exchange_file)] == [(entry.id, "buy"), (stop.id, "sell")]
+    assert desk.life(entry) == desk.life(stop) == [OrderState.ACKNOWLEDGED]
+    assert desk.last(entry).broker_order_id == "tape-o1"
+    # The venue names the stop itself; what it answered was the entry's name.
+    assert desk.last(stop).broker_order_id is None
+
+
+def test_each_answer_is_recorded_before_the_next_is_sent(desk: Desk) -> None:
+    first, second = (desk.intent(IntentKind.ENTRY, BUY, symbol) for symbol in ("AAA", "BBB"))
+
+    class Looking(Line):
+        def submit(self, order: Order, deadline: Any) -> Accepted | Rejected | Unknown:
+            lives.append((desk.life(first), desk.life(second)))
+            return super().submit(order, deadline)
+
+    lives: list[tuple[list[OrderState], list[OrderState]]] = []
+    assert desk.send(first, second, broker=Looking(broker=desk.broker)) == 2
+    assert lives == [([], []), ([OrderState.ACKNOWLEDGED], [])]
+
+
+def test_a_refusal_is_recorded_with_its_reason(desk: Desk) -> None:
+    sale = desk.intent(IntentKind.EXIT, SELL)
+    desk.send(sale)
+    assert desk.last(sale).state is OrderState.REJECTED
+    assert "no short sales" in desk.last(sale).detail
+
+
+def test_no_answer_in_time_is_unknown_and_not_rejected(desk: Desk, book: Book) -> None:
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    desk.send(entry, deadline=-SOON)
+    assert desk.last(entry).state is OrderState.UNKNOWN
+    assert "deadline" in desk.last(entry).detail
+    assert exchange_orders(book.exchange_file) == []
+
+
+def test_a_cancel_and_a_reduce_are_applied_to_their_target(desk: Desk) -> None:
+    first, second = (desk.intent(IntentKind.ENTRY, BUY, symbol) for symbol in ("AAA", "BBB"))
+    desk.send(first, second)
+    less = desk.intent(IntentKind.REDUCE, BUY, "AAA", 4, target=first.id)
+    none = desk.intent(IntentKind.CANCEL, BUY, "BBB", target=second.id)
+    assert desk.send(less, none) == 2
+    assert desk.life(less) == desk.life(none) == [OrderState.APPLIED]
+    assert [(order.symbol, order.quantity) for order in desk.broker.open_orders()] == [("AAA", 4)]
+    # Where nothing is left to change, the venue refuses.
+    again = desk.intent(IntentKind.CANCEL, BUY, "BBB", target=second.id, leg=1)
+    desk.send(again)
+    assert desk.last(again).state is OrderState.REJECTED
+
+
+def test_a_change_without_a_target_is_not_sent(desk: Desk) -> None:
+    lost = desk.intent(IntentKind.CANCEL, BUY)
+    with pytest.raises(Inconsistent, match="does not say which order it acts on"):
+        desk.send(lost)
+    assert desk.life(lost) == []
+
+
+def test_who_has_lost_the_book_sends_nothing(desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    held = desk.lease.ownership
+    desk.ledger.record_intents(DAY, [entry], held)
+    desk.lease.release()
+    with pytest.raises(NotOwner):
+        desk.outbox().send([entry], held)
+    assert exchange_orders(book.exchange_file) == []
+    status = desk.ledger.order(entry.id)
+    assert status is not None
+    assert status.state is OrderState.INTENDED
+    # The control: without the look at the lease it would have been sent.
+    monkeypatch.setattr(Ledger, "ensure_owner", lambda _self, _ownership: None)
+    desk.outbox().send([entry], held)
+    assert len(exchange_orders(book.exchange_file)) == 1
+
+
+def test_the_book_is_looked_at_before_each_order(desk: Desk, book: Book) -> None:
+    first, second = (desk.intent(IntentKind.ENTRY, BUY, symbol) for symbol in ("AAA", "BBB"))
+
+    class Losing(Line):
+        def submit(self, order: Order, deadline: Any) -> Accepted | Rejected | Unknown:
+            desk.lease.release()
+            return super().submit(order, deadline)
+
+    with pytest.raises(NotOwner):
+        desk.send(first, second, broker=Losing(broker=desk.broker))
+    assert [row[0] for row in exchange_orders(book.exchange_file)] == [first.id]
+    # The answer to what was sent is recorded all the same: it is a fact.
+    assert (desk.life(first), desk.life(second)) == ([OrderState.ACKNOWLEDGED], [])

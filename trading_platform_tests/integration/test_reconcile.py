@@ -1,0 +1,265 @@
+"""The first step of every cycle: what the ledger believes against what the broker knows, on a real ledger and venue.
+
+The tape of test_hand_worked_tape.py: two entries are decided on minute 1, and the whole session makes 469.00 dollars.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trading_platform.bootstrap import Platform
+from trading_platform.calendars.sessions import bar_time
+from trading_platform.domain.decisions import Rule, Verdict
+from trading_platform.domain.orders import Accepted, IntentKind, Order, OrderState, OrderType, Side
+from trading_platform.domain.reports import Break, CycleReport
+from trading_platform.orders.reconcile import ACCOUNT, Reconciler
+from trading_platform_tests.faults.killed_session import Points, watched
+from trading_platform_tests.sessions.books import (
+    Book,
+    exchange_orders,
+    exchange_result,
+    go_on_until,
+    repeated_orders,
+    run_until,
+    with_parts,
+)
+from trading_platform_tests.sessions.line import Line
+from trading_platform_tests.sessions.tape import DAY, LAST_MINUTE, TAPE, write_tape
+
+RESULT = Decimal("469.00")
+
+
+@pytest.fixture
+def book(tmp_path: Path, fresh_database: Callable[[], str]) -> Book:
+    bars = write_tape(tmp_path / "bars", TAPE)
+    return Book(name="tape", database_url=fresh_database(), data_folder=tmp_path / "data", bars=bars)
+
+
+@pytest.fixture
+def platform(book: Book) -> Iterator[Platform]:
+    with book.open() as made:
+        yield made
+
+
+def behind(platform: Platform, **line: Any) -> tuple[Platform, Line]:
+    """The platform with a line between it and its broker."""
+    made = Line(broker=platform.broker, **line)
+    return with_parts(platform, broker=made), made
+
+
+def states(platform: Platform) -> dict[tuple[str, IntentKind], OrderState]:
+    return {(one.intent.symbol, one.intent.kind): one.state for one in platform.ledger.orders(DAY)}
+
+
+def advance(platform: Platform, minute: int) -> None:
+    """Let time pass to the tick of `minute`, without a cycle."""
+    session = platform.simulated_session(DAY)
+    session.tick(minute)
+
+
+class ProcessDied(Exception):
+    """Stands for the end of the process."""
+
+
+def die_before_sending(platform: Platform) -> None:
+    def die() -> None:
+        raise ProcessDied
+
+    with watched(platform, Points("before send", 1, die)) as seen, pytest.raises(ProcessDied):
+        run_until(seen, 1)
+
+
+# Intents without an answer.
+
+
+def test_an_order_whose_answer_got_lost_is_found_by_its_id(platform: Platform, book: Book) -> None:
+    seen, line = behind(platform, loses="answer")
+    run_until(seen, 1)
+    assert set(states(platform).values()) == {OrderState.UNKNOWN}
+    assert len(exchange_orders(book.exchange_file)) == 4
+
+    line.loses = None
+    (report,) = go_on_until(seen, 2)
+    assert (report.reconciled.looked_up, report.reconciled.resent) == (4, 0)
+    go_on_until(seen, LAST_MINUTE)
+    assert exchange_result(book.exchange_file) == RESULT
+    assert repeated_orders(book.exchange_file) == []
+
+
+def test_an_order_that_never_arrived_is_rejected_and_not_sent_again(platform: Platform, book: Book) -> None:
+    seen, line = behind(platform, loses="request")
+    run_until(seen, 1)
+    line.loses = None
+    (report,) = go_on_until(seen, 2)
+    assert (report.reconciled.looked_up, report.reconciled.resent) == (4, 0)
+    assert set(states(platform).values()) == {OrderState.REJECTED}
+    entry = next(one.intent for one in platform.ledger.orders(DAY) if one.intent.kind is IntentKind.ENTRY)
+    assert platform.ledger.events(entry.id)[-1].detail == "the broker never had it"
+    go_on_until(seen, LAST_MINUTE)
+    assert exchange_orders(book.exchange_file) == []
+
+
+def test_while_the_outcome_is_unknown_nothing_is_sent_and_the_risk_stays_reserved(
+    platform: Platform, book: Book
+) -> None:
+    seen, line = behind(platform, loses="request", blind=True)
+    run_until(seen, 1)
+    line.loses = None
+    advance(seen, 2)
+
+    def entering() -> list[int]:
+        stages = seen.stages
+        planned = stages.decide(stages.evaluate(stages.fetch(DAY, 2)))
+        return [int(shares) for shares in planned.decided.seen["positions"]["entering"]]
+
+    assert entering() == [320, 320]
+    assert set(states(platform).values()) == {OrderState.UNKNOWN}
+    assert exchange_orders(book.exchange_file) == []
+    # The control: with the broker's word that it never had them, nothing is reserved any more.
+    line.blind = False
+    assert entering() == []
+
+
+@pytest.mark.parametrize(
+    ("minute", "entry", "sent"),
+    [(1, OrderState.ACKNOWLEDGED, 2), (3, OrderState.ACKNOWLEDGED, 2), (4, OrderState.EXPIRED, 0)],
+)
+def test_an_entry_that_was_committed_and_not_sent_goes_out_in_its_time_or_never(
+    platform: Platform, book: Book, minute: int, entry: OrderState, sent: int
+) -> None:
+    die_before_sending(platform)
+    assert set(states(platform).values()) == {OrderState.INTENDED}
+    advance(platform, minute)
+    report = platform.stages.recover().report
+    # The entries are valid to the end of minute 4, which is the tick of minute 4. A stop goes out with its entry.
+    assert (report.looked_up, report.resent) == (4, sent)
+    stop = OrderState.ACKNOWLEDGED if sent else OrderState.REJECTED
+    assert states(platform) == {
+        ("AAA", IntentKind.ENTRY): entry,
+        ("AAA", IntentKind.STOP): stop,
+        ("BBB", IntentKind.ENTRY): entry,
+        ("BBB", IntentKind.STOP): stop,
+    }
+    assert len(exchange_orders(book.exchange_file)) == 2 * sent
+    assert platform.stages.recover().report.resent == 0
+    assert repeated_orders(book.exchange_file) == []
+
+
+# Executions.
+
+
+def test_fills_that_were_missed_are_booked_once(platform: Platform) -> None:
+    run_until(platform, 1)
+    advance(platform, 4)
+    assert platform.stages.recover().report.executions_booked == 4
+    booked = platform.ledger.fills()
+    assert [(fill.symbol, fill.quantity) for fill in booked] == [("AAA", 100), ("BBB", 320), ("AAA", 150), ("AAA", 50)]
+    assert platform.stages.recover().report.executions_booked == 0
+    assert platform.ledger.fills() == booked
+
+
+def test_a_fill_that_arrives_between_two_questions_is_no_break(platform: Platform) -> None:
+    seen, line = behind(platform)
+    run_until(seen, 1)
+    line.stale = 1
+    (report,) = go_on_until(seen, 2)
+    assert (report.reconciled.executions_booked, report.reconciled.breaks) == (2, ())
+    # The control: executions that stay away are one.
+    line.stale = 2
+    (report,) = go_on_until(seen, 3)
+    assert [found.symbol for found in report.reconciled.breaks] == ["AAA", ACCOUNT]
+
+
+def test_an_order_is_not_ended_before_its_executions_are_booked(platform: Platform) -> None:
+    seen, line = behind(platform)
+    run_until(seen, 1)
+    # The venue has filled BBB's entry whole, and does not show its executions yet.
+    line.stale = 2
+    go_on_until(seen, 2)
+    assert states(platform)["BBB", IntentKind.ENTRY] is OrderState.ACKNOWLEDGED
+    go_on_until(seen, 3)
+    assert states(platform)["BBB", IntentKind.ENTRY] is OrderState.FILLED
+    assert platform.ledger.holdings().positions["timed_entry", "BBB"].quantity == 320
+
+
+def test_an_order_that_ended_at_the_broker_ends_in_the_ledger(platform: Platform) -> None:
+    run_until(platform, 2)
+    entry = next(
+        one.intent
+        for one in platform.ledger.orders(DAY)
+        if (one.intent.symbol, one.intent.kind) == ("AAA", IntentKind.ENTRY)
+    )
+    # Somebody cancels it at the venue: 100 of its 320 shares are bought.
+    answer = platform.broker.cancel(entry.id, platform.clock.now() + timedelta(seconds=1))
+    assert isinstance(answer, Accepted)
+    (report,) = go_on_until(platform, 3)
+    assert report.reconciled.closed >= 1
+    assert states(platform)["AAA", IntentKind.ENTRY] is OrderState.CANCELLED
+    assert platform.ledger.holdings().positions["timed_entry", "AAA"].quantity == 100
+    # Its attached stop protects what was bought.
+    shown = {order.symbol: order.quantity for order in platform.broker.open_orders() if order.type is OrderType.STOP}
+    assert shown["AAA"] == 100
+
+
+# Breaks.
+
+
+def entries(report: CycleReport) -> dict[str, tuple[Verdict, Rule]]:
+    return {one.symbol: (one.verdict, one.rule) for one in report.decisions}
+
+
+FROZEN = (Verdict.REFUSED, Rule.RECONCILIATION)
+ENTERED = (Verdict.APPROVED, Rule.NONE)
+
+
+def test_a_position_that_differs_freezes_the_entries_of_its_symbol(platform: Platform) -> None:
+    seen, _ = behind(platform, more={"AAA": 7})
+    report = run_until(seen, 1)[-1]
+    assert report.reconciled.breaks == (Break(symbol="AAA", what="0 shares in the ledger, 7 at the broker"),)
+    assert entries(report) == {"AAA": FROZEN, "BBB": ENTERED}
+
+
+def test_without_the_comparison_the_entry_would_have_been_made(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reconciler, "_compare", lambda _self, _view: ())
+    seen, _ = behind(platform, more={"AAA": 7})
+    assert entries(run_until(seen, 1)[-1]) == {"AAA": ENTERED, "BBB": ENTERED}
+
+
+def test_cash_that_differs_freezes_every_entry(platform: Platform) -> None:
+    seen, line = behind(platform, extra=Decimal("0.01"))
+    report = run_until(seen, 1)[-1]
+    assert [found.symbol for found in report.reconciled.breaks] == [ACCOUNT]
+    assert "100000.0100 at the broker" in report.reconciled.breaks[0].what
+    assert entries(report) == {"AAA": FROZEN, "BBB": FROZEN}
+    # The freeze ends with its cause.
+    line.extra = Decimal(0)
+    (report,) = go_on_until(seen, 2)
+    assert report.reconciled.breaks == ()
+
+
+def test_an_execution_that_nobody_intended_is_a_break_and_is_not_booked(platform: Platform) -> None:
+    run_until(platform, 0)
+    stranger = Order(intent_id="by-hand", symbol="BBB", side=Side.BUY, type=OrderType.MARKET, quantity=10)
+    deadline = bar_time(platform.calendar.session(DAY), 5)
+    assert isinstance(platform.broker.submit(stranger, deadline), Accepted)
+    (report,) = go_on_until(platform, 1)
+    said = {found.symbol: found.what for found in report.reconciled.breaks}
+    assert sorted(said) == [ACCOUNT, "BBB"]
+    assert any("fits no order of ours" in found.what for found in report.reconciled.breaks)
+    assert platform.ledger.fills() == ()
+    assert entries(report) == {"AAA": FROZEN, "BBB": FROZEN}
+
+
+def test_what_is_held_is_let_out_although_entries_are_frozen(platform: Platform, book: Book) -> None:
+    seen, line = behind(platform)
+    run_until(seen, 2)
+    line.more, line.extra = {"AAA": 7}, Decimal(1)
+    reports = go_on_until(seen, LAST_MINUTE)
+    assert all(report.reconciled.breaks for report in reports)
+    assert exchange_result(book.exchange_file) == RESULT
