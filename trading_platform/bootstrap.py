@@ -87,7 +87,6 @@ def build(settings: Settings, clock: Clock) -> Platform:
     if not strategies:
         raise InvalidInput("no strategy is active", where="strategies", mend="Name at least one")
     ledger = open_ledger(settings)
-    ledger.open_book(settings.account.size, clock.now())
     broker = _paper_exchange(settings, calendar, provider, clock)
     stages = Stages(
         Parts(
@@ -99,6 +98,7 @@ def build(settings: Settings, clock: Clock) -> Platform:
             strategies=strategies,
             symbols=symbols,
             limits=settings.limits,
+            opening_cash=settings.account.size,
             owner=f"job/{settings.instance}",
             release=release(),
             lease=_lease_times(settings),
@@ -147,8 +147,11 @@ def _provider(wanted: MarketData, calendar: ExchangeCalendar) -> tuple[Provider,
     if twice:
         raise InvalidInput(f"{', '.join(twice)} is named twice", where="symbols", mend="Name each symbol once")
     if wanted.provider == "simulated":
-        market = SimulatedMarket(wanted.seed, calendar, wanted.symbols or _SIMULATED_SYMBOLS)
-        return market, tuple(market.symbols)
+        market = SimulatedMarket(wanted.seed, calendar, _SIMULATED_SYMBOLS)
+        if not set(wanted.symbols) <= set(market.symbols):
+            # Names of the user's own make a market of their own.
+            market = SimulatedMarket(wanted.seed, calendar, wanted.symbols)
+        return market, wanted.symbols or tuple(market.symbols)
     if wanted.folder is None:
         raise InvalidInput("no data folder is named", where="data", mend="Give lean:<folder>")
     if not wanted.symbols:

@@ -46,6 +46,10 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped. Run it again to go on.", err=True)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output has read enough. What is left must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAULT)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,6 +132,7 @@ def positions(*, book: str | None, as_json: bool) -> None:
 @_json_option
 def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
     """Every order and change that was intended, with where it stands."""
+    wanted = _date(day)
     rows = [
         {
             **_plain(status.intent),
@@ -135,7 +140,7 @@ def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
             "filled": status.filled,
             "broker_order_id": status.broker_order_id,
         }
-        for status in _ledger(book).orders(_date(day))
+        for status in _ledger(book).orders(wanted)
     ]
     shown = ("bar_time", "strategy", "symbol", "kind", "side", "type", "quantity", "filled", "state")
     _show(rows, shown, as_json=as_json, none="No order was intended.")
@@ -148,7 +153,8 @@ def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
 def fills(*, book: str | None, day: str | None, as_json: bool) -> None:
     """Every execution that is booked."""
     shown = ("time", "strategy", "symbol", "side", "quantity", "price", "fee")
-    _show(_ledger(book).fills(_date(day)), shown, as_json=as_json, none="Nothing was filled.")
+    wanted = _date(day)
+    _show(_ledger(book).fills(wanted), shown, as_json=as_json, none="Nothing was filled.")
 
 
 @commands.command()
@@ -267,15 +273,16 @@ def _ledger(book: str | None) -> "Ledger":
 
     settings = _settings({}, book=book)
     ledger = open_ledger(settings)
-    if book is None and not ledger.is_open():
-        state = read_state(settings.data_folder)
-        if state is None:
-            raise InvalidInput(
-                f"there is no book {ledger.book!r}",
-                mend="Run make demo or trading-platform session run, or give --book",
-            )
+    state = read_state(settings.data_folder)
+    if book is None and state is not None and not ledger.is_open():
         ledger = Ledger(ledger.engine, book=state.book)
-    ledger.opening_cash()
+    if not ledger.is_open():
+        latest = f"; the latest demo's is {state.book}" if state is not None else ""
+        raise InvalidInput(
+            f"there is no book {ledger.book!r}",
+            where="--book",
+            mend=f"Run make demo or trading-platform session run first, or name another{latest}",
+        )
     return ledger
 
 

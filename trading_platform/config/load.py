@@ -22,6 +22,10 @@ _VARIABLES: Final = {
     "TRADING_PLATFORM_BOOK": ("account", "book"),
     "TRADING_PLATFORM_SESSION": ("market_data", "session"),
 }
+_MEND: Final = (
+    "Mend it where it is set: an option, an environment variable "
+    f"({', '.join(sorted(_VARIABLES))}) or the file that TRADING_PLATFORM_CONFIG names"
+)
 
 
 def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -39,7 +43,7 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
     except ValidationError as error:
         # The input is left out of the message: it may be a secret.
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
-        raise InvalidInput("; ".join(faults), where="configuration") from None
+        raise InvalidInput("; ".join(faults), where="configuration", mend=_MEND) from None
 
 
 def _read(path: str | None) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def place_orders(context: dg.OpExecutionContext, planned: Any) -> Any:
     with _plain_failures():
         desk = getattr(context.resources, DESK)
         report = desk.platform.stages.place(planned)
-        desk.platform.stages.release()
+        desk.settle(planned.evaluated.fetched.minute)
     _say(context, assets.ORDERS, report.bar_time, {"sent": report.orders_sent, "intents": len(planned.intents)})
     _say(context, assets.POSITIONS, report.bar_time, {"positions": report.positions, "cash": float(report.cash)})
     _say(

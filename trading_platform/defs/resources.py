@@ -28,6 +28,13 @@ class TradingDesk:
             self._session = self._opened(self.platform.calendar.next(wanted).day)
         return self._session
 
+    def settle(self, minute: int) -> None:
+        """After a cycle: the job owns the book only while it runs; and after its last minute a session is over."""
+        session = self._session
+        if session is not None and minute == session.session.minutes - 1:
+            session.finish()
+        self.platform.stages.release()
+
     def _opened(self, day: date) -> "SimulatedSession":
         session = self.platform.simulated_session(day)
         session.open()

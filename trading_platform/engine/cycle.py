@@ -42,13 +42,14 @@ class SimulatedSession:
         self._configuration = configuration
 
     def open(self) -> None:
-        """Open the session in the ledger, and finish what its last recorded cycle began: a start is a recovery.
+        """Open book and session in the ledger, and finish what the last recorded cycle began: a start is a recovery.
 
         The clock is set to that cycle's own moment, so that what was committed and not sent goes out as if nothing
         had happened. Raises `InvalidInput` if the session runs with another configuration.
         """
         ledger = self._stages.parts.ledger
         self._set(self.session.open)
+        ledger.open_book(self._stages.parts.opening_cash, self._clock.now())
         ledger.open_session(self.day, self._configuration, self._clock.now())
         last = ledger.last_cycle(self.day)
         if last is not None:

@@ -62,6 +62,7 @@ class Parts:
     strategies: tuple[Strategy, ...]
     symbols: tuple[str, ...]
     limits: Limits
+    opening_cash: Decimal
     owner: str
     release: str
     lease: LeaseTimes

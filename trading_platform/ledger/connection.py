@@ -148,7 +148,7 @@ def _unavailable(url: URL, said: str) -> DatabaseUnavailable:
     if password and password in said:
         said = "it gave no reason that can be shown"
     return DatabaseUnavailable(
-        f"the database at {place(url)} does not answer: {said}. Start the local one with `trading-platform db start`."
+        f"the database at {place(url)} does not answer: {said}. Start it (a local one: `trading-platform db start`) and go on."
     )
 
 

@@ -213,7 +213,7 @@ class LocalServer:
             raise InvalidInput(
                 f"the password of the local database server cannot be read ({error.strerror})",
                 where=str(self._folder / "password"),
-                mend="put the file back from a backup, and work as the user who made it",
+                mend="Put the file back from a backup, and work as the user who made it",
             ) from error
 
     def _programs(self) -> ServerPrograms:
@@ -378,5 +378,5 @@ def _spoken_fault(error: OSError) -> str:
 
 def _mend(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "free about 200 MB, or name another data folder in TRADING_PLATFORM_DATA"
-    return "name another data folder in TRADING_PLATFORM_DATA, or set DATABASE_URL to a server of your own"
+        return "Free about 200 MB, or name another data folder in TRADING_PLATFORM_DATA"
+    return "Name another data folder in TRADING_PLATFORM_DATA, or set DATABASE_URL to a server of your own"

@@ -12,11 +12,12 @@ from trading_platform.bootstrap import Platform, build, databases, session_confi
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
-from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.errors import InvalidInput, PermanentError
 from trading_platform.terminal import dagster_ui
-from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, write_state
-from trading_platform.terminal.job_runs import JobRuns, open_instance
-from trading_platform.terminal.screen import session_progress, show_result
+from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, exclusive, write_state
+from trading_platform.terminal.job_runs import JobRuns, open_instance, require_checkout
+from trading_platform.terminal.recorded_bars import without_bars
+from trading_platform.terminal.screen import note_silent, session_progress, show_result
 from trading_platform.terminal.summary import session_result, summary, write_summary
 
 SESSION: Final = date(2024, 6, 12)
@@ -37,27 +38,40 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict
     Raises:
         InvalidInput: An option cannot be met.
         DatabaseUnavailable: The database went away; run it again to go on.
+        TemporaryError: Another demo is running in this data folder.
+        PermanentError: The session is done, but the UI ended by itself.
     """
     checkout = Path.cwd()
+    require_checkout(checkout)
     if options.port is not None:
         dagster_ui.require_free(options.port)
     day = _session(settings)
     configuration = session_configuration(settings)
-    state = choose(settings, configuration, day, reset=options.reset)
-    settings = _for_book(settings, state, day)
-    _announce(console, settings, state, day)
-    figures = _run(settings, state, day, checkout, console)
-    write_state(settings.data_folder, _finished(state))
+    with exclusive(settings.data_folder):
+        state = choose(settings, configuration, day, reset=options.reset)
+        settings = _for_book(settings, state, day)
+        _announce(console, settings, state, day)
+        figures = _run(settings, state, day, checkout, console)
+        write_state(settings.data_folder, _finished(state))
     if options.port is not None:
-        path = demo_folder(settings.data_folder) / "settings.json"
-        _write_settings(path, settings)
-        console.print(
-            f"The Dagster UI is starting on http://127.0.0.1:{options.port} (Ctrl-C ends it): look at Jobs, "
-            "market_session, and at Catalog for the lineage from bars to pnl."
-        )
-        dagster_ui.serve(checkout, options.port, path.resolve())
+        _serve(settings, checkout, options.port, console)
     console.print("The local database keeps running: [bold]trading-platform db stop[/bold] stops it.")
     return figures
+
+
+def _serve(settings: Settings, checkout: Path, port: int, console: Console) -> None:
+    path = demo_folder(settings.data_folder) / "settings.json"
+    _write_settings(path, settings)
+    console.print(
+        f"The Dagster UI is starting on http://127.0.0.1:{port} (Ctrl-C ends it): look at Jobs, market_session, "
+        "and at Lineage for the way from bars to pnl."
+    )
+    code = dagster_ui.serve(checkout, port, path.resolve())
+    if code:
+        raise PermanentError(
+            f"the Dagster UI ended by itself with code {code}; what it said is above. The session is done. "
+            f"`dagster dev -p {port}` in {checkout} starts the UI again"
+        )
 
 
 def _run(settings: Settings, state: DemoState, day: date, checkout: Path, console: Console) -> dict[str, Any]:
@@ -65,7 +79,8 @@ def _run(settings: Settings, state: DemoState, day: date, checkout: Path, consol
     with console.status("Starting the database, reading the market, compiling (the first time takes half a minute)"):
         platform = build(settings, SimulatedClock(ExchangeCalendar().session(day).open))
     try:
-        # Not before: settings that cannot be met must not leave an unfinished demo behind.
+        note_silent(console, without_bars(platform, day))
+        # Not before: what cannot be run must not leave an unfinished demo behind.
         write_state(settings.data_folder, state)
         with open_instance(checkout) as instance:
             runs = JobRuns(platform, instance, databases(settings).dagster)

@@ -4,14 +4,18 @@
 finished.
 """
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from trading_platform.config.settings import Settings
-from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.errors import InvalidInput, TemporaryError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +38,42 @@ def demo_folder(data_folder: Path) -> Path:
     return data_folder / "demo"
 
 
+@contextmanager
+def exclusive(data_folder: Path) -> Iterator[None]:
+    """Hold the demo's lock. It goes with the process, however that ends.
+
+    Raises:
+        TemporaryError: Another demo is running in this data folder.
+        InvalidInput: The folder cannot be written.
+    """
+    try:
+        data_folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data_folder / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(data_folder, error) from error
+    try:
+        _lock(lock, data_folder)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int, data_folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TemporaryError(
+            f"another demo is running in {data_folder}. Wait for its end, or name another data folder with "
+            "TRADING_PLATFORM_DATA"
+        ) from None
+
+
 def read_state(data_folder: Path) -> DemoState | None:
     """The latest demo, or None. Raises `InvalidInput` for a file that cannot be read."""
     path = demo_folder(data_folder) / "state.json"
     try:
         return DemoState(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(
@@ -57,11 +91,15 @@ def write_state(data_folder: Path, state: DemoState) -> None:
         new.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         new.replace(folder / "state.json")
     except OSError as error:
-        raise InvalidInput(
-            f"it cannot be written: {error.strerror}",
-            where=str(folder),
-            mend="Make room, or name another data folder with TRADING_PLATFORM_DATA",
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"it cannot be written: {error.strerror}",
+        where=str(folder),
+        mend="Make room, or name another data folder with TRADING_PLATFORM_DATA",
+    )
 
 
 def choose(settings: Settings, configuration: dict[str, Any], session: date, *, reset: bool) -> DemoState:

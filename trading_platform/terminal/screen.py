@@ -78,6 +78,12 @@ def session_progress(console: Console, minutes: int) -> Iterator[SessionProgress
         yield SessionProgress(progress, minutes)
 
 
+def note_silent(console: Console, symbols: Sequence[str]) -> None:
+    """Say which symbols have no bars; nothing is said if all have some."""
+    if symbols:
+        console.print(f"[yellow]There are no bars of {', '.join(symbols)} in this session.[/yellow]")
+
+
 def show_result(console: Console, result: SessionResult) -> None:
     """Trades, positions and profit as tables, and the equity curve."""
     console.print(trades_table(result.trades) if result.trades else "No round trip was finished.")
@@ -89,7 +95,7 @@ def show_result(console: Console, result: SessionResult) -> None:
         console.print(chart, highlight=False, markup=False)
     sums = result.totals
     console.print(
-        f"Realised {cents(sums.realised):,}  unrealised {cents(sums.unrealised):,}  fees {cents(sums.fees):,}  "
+        f"Realised {cents(sums.realised):,}  open {cents(sums.unrealised):,}  fees {cents(sums.fees):,}  "
         f"[bold]net {cents(sums.net):,}[/bold]  equity {cents(result.equity):,} dollars"
     )
 

@@ -10,7 +10,8 @@ from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.engine.cycle import run_cycle
-from trading_platform.terminal.screen import session_progress, show_result
+from trading_platform.terminal.recorded_bars import without_bars
+from trading_platform.terminal.screen import note_silent, session_progress, show_result
 from trading_platform.terminal.summary import session_result, summary
 
 
@@ -18,7 +19,7 @@ def run_session(settings: Settings, console: Console) -> dict[str, Any]:
     """Run what is left of the configured session, show its result, and return its figures.
 
     Raises:
-        InvalidInput: No session is named, it is none, or it runs with another configuration.
+        InvalidInput: No session is named, it is none or has no bars, or it runs with another configuration.
         DatabaseUnavailable: The database went away; run it again to go on.
     """
     named = settings.market_data.session
@@ -28,6 +29,7 @@ def run_session(settings: Settings, console: Console) -> dict[str, Any]:
     session = ExchangeCalendar().session(named)
     platform = build(settings, SimulatedClock(session.open))
     try:
+        note_silent(console, without_bars(platform, session.day))
         simulated = platform.simulated_session(session.day)
         with session_progress(console, session.minutes) as bar:
             first = simulated.next_minute()

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from trading_platform.bootstrap import Platform
+from trading_platform.calendars.sessions import ticks
 from trading_platform.domain.decisions import DecisionKind, Verdict
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.fills import Fill
 from trading_platform.domain.money import cents, dollars_from_units
 from trading_platform.ledger.projections import holdings
 from trading_platform.marketdata.fetch import fetch_bars
+from trading_platform.performance.equity import equity_curve
 from trading_platform.performance.pnl import Result, Totals, Trade, results, totals, trades
 
 
@@ -34,8 +37,10 @@ def session_result(platform: Platform, day: date) -> SessionResult:
     ledger = platform.ledger
     cycles, decisions = ledger.cycles(day), ledger.decisions(day)
     fills = ledger.fills()
-    book = holdings(ledger.opening_cash(), fills)
-    rows = results(book.positions.values(), _marks(platform, day, fills))
+    opening_cash = ledger.opening_cash()
+    book = holdings(opening_cash, fills)
+    closes = _closes(platform, day, fills)
+    rows = results(book.positions.values(), {one: price for _, minute in closes for one, price in minute.items()})
     sums = totals(rows)
     held = sum((row.cost + row.unrealised for row in rows), Decimal(0))
     entries = [one for one in decisions if one.kind is DecisionKind.ENTER]
@@ -43,7 +48,7 @@ def session_result(platform: Platform, day: date) -> SessionResult:
         trades=trades(fills),
         results=rows,
         totals=sums,
-        equity_curve=tuple((cycle.bar_time, cycle.equity) for cycle in cycles),
+        equity_curve=equity_curve(opening_cash, fills, closes[: len(cycles)]),
         equity=book.cash + held,
         counts={
             "cycles": len(cycles),
@@ -56,12 +61,22 @@ def session_result(platform: Platform, day: date) -> SessionResult:
     )
 
 
-def _marks(platform: Platform, day: date, fills: tuple[Fill, ...]) -> dict[str, Decimal]:
+def _closes(platform: Platform, day: date, fills: tuple[Fill, ...]) -> list[tuple[datetime, dict[str, Decimal]]]:
+    """For each minute of the session its end, and the closes of what was traded."""
     session = platform.calendar.session(day)
     symbols = tuple(sorted({fill.symbol for fill in fills}))
-    bars, _ = fetch_bars(platform.provider, symbols, session, session.close)
-    known = {symbol: bars.latest(symbol, session.minutes - 1) for symbol in symbols}
-    return {symbol: dollars_from_units(last.price) for symbol, last in known.items() if last is not None}
+    bars = fetch_bars(platform.provider, symbols, session, session.close)[0].bars
+    return [
+        (
+            tick,
+            {
+                symbol: dollars_from_units(bar["close"])
+                for symbol, bar in zip(symbols, bars[:, minute], strict=True)
+                if bar["time"]
+            },
+        )
+        for minute, tick in enumerate(ticks(session))
+    ]
 
 
 def summary(platform: Platform, day: date, result: SessionResult, *, runs: int, seconds: float) -> dict[str, Any]:
@@ -89,9 +104,16 @@ def summary(platform: Platform, day: date, result: SessionResult, *, runs: int, 
 
 
 def write_summary(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the figures as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    """Write the figures as JSON. Raises `InvalidInput` where that cannot be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"it cannot be written: {error.strerror}",
+            where=str(path),
+            mend="Make room there and run it again: nothing is traded twice",
+        ) from error
 
 
 def _dollars(amount: Decimal) -> float:

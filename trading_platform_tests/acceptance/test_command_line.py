@@ -17,6 +17,7 @@ from typing import Any, Final
 import pytest
 
 from trading_platform.ledger.embedded import LocalServer
+from trading_platform.terminal.demo_book import exclusive
 from trading_platform_tests.sessions.books import exchange_result
 from trading_platform_tests.sessions.console import COMMAND, HALF_DAY, HALF_DAY_MINUTES, Checkout, new_checkout
 
@@ -302,6 +303,13 @@ def test_a_taken_port_is_said_before_anything_runs(fresh: Checkout) -> None:
     assert not fresh.data.exists()
 
 
+def test_two_demos_do_not_run_in_one_data_folder(fresh: Checkout) -> None:
+    with exclusive(fresh.data):
+        refused(fresh.run(*DEMO), f"another demo is running in {fresh.data}", "TRADING_PLATFORM_DATA", code=1)
+    # The control: with the other one gone, it is refused for its own mistake.
+    refused(fresh.run(*DEMO, "--profile", "quite"), "no profile 'quite'")
+
+
 def test_a_folder_that_is_no_checkout_is_said(checkout: Checkout, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     done = subprocess.run(
@@ -343,14 +351,29 @@ def test_a_full_disk_is_said(fresh: Checkout, tiny_disk: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_full_disk_beside_a_server_of_ones_own_is_said(
-    fresh: Checkout, tiny_disk: Path, fresh_database: Callable[[], str]
+def test_a_disk_that_fills_in_mid_session_costs_nothing(
+    session_run: Done, fresh: Checkout, tiny_disk: Path, fresh_database: Callable[[], str]
 ) -> None:
     changes = {"TRADING_PLATFORM_DATA": str(tiny_disk), "DATABASE_URL": fresh_database()}
-    done = fresh.run(*RUN, **changes)
-    assert done.returncode in (1, 2), done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert str(tiny_disk) in done.stderr
+
+    def run() -> Done:
+        return subprocess.run(
+            [str(COMMAND), *RUN, "--json"],
+            cwd=fresh.folder,
+            env=fresh.environment(**changes),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    resize(tiny_disk, "200k")
+    refused(run(), f"the paper book {tiny_disk / 'paper' / BOOK}.sqlite could not be written", "disk is full", code=1)
+    resize(tiny_disk, "10m")
+    assert {**answer(run()), "seconds": 0} == {**answer(session_run), "seconds": 0}
+
+
+def resize(disk: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
 
 
 def test_help_names_every_command(checkout: Checkout) -> None:

@@ -22,9 +22,12 @@ from trading_platform.defs.jobs import market_session
 from trading_platform.defs.ops import DESK
 from trading_platform.defs.resources import TradingDesk
 from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.errors import NotOwner
+from trading_platform.terminal.job_runs import JobRuns
 from trading_platform_tests.sessions.console import HALF_DAY, HALF_DAY_MINUTES, SOURCES
 
 LINEAGE = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl")
+BOOK_TAG = "trading_platform/book"
 NUMBERS = {
     "bars": {"bars", "symbols", "problems"},
     "signals": {"entries", "exit_reasons", "faults"},
@@ -196,6 +199,47 @@ def test_the_book_is_free_between_runs(job: Job) -> None:
     assert "somebody/else" in failure(refused)[1]
     lease.release()
     assert job.minutes() == [0, 1]
+
+
+def test_a_start_ends_the_runs_that_a_killed_process_left(job: Job) -> None:
+    runs = JobRuns(job.platform, job.instance, "unused")
+    left = [
+        job.instance.create_run_for_job(market_session, tags={BOOK_TAG: book}, status=status).run_id
+        for book, status in (
+            ("paper", dg.DagsterRunStatus.STARTED),
+            ("paper", dg.DagsterRunStatus.NOT_STARTED),
+            ("paper", dg.DagsterRunStatus.SUCCESS),
+            ("another", dg.DagsterRunStatus.STARTED),
+        )
+    ]
+
+    def states() -> list[str]:
+        found = [job.instance.get_run_by_id(run_id) for run_id in left]
+        return [one.status.value for one in found if one is not None]
+
+    assert states() == ["STARTED", "NOT_STARTED", "SUCCESS", "STARTED"]
+    runs.end_abandoned()
+    assert states() == ["FAILURE", "FAILURE", "SUCCESS", "STARTED"]
+
+
+def test_a_driven_run_is_found_by_its_book_and_its_bar(job: Job) -> None:
+    runs = JobRuns(job.platform, job.instance, "unused")
+    assert runs(HALF_DAY, 35).positions == 0
+    assert runs.finished() == 1
+    (run,) = job.instance.get_runs(dg.RunsFilter(tags={"trading_platform/bar": "2024-07-03 10:05"}))
+    assert run.tags[BOOK_TAG] == "paper"
+    # Without its repository the job's page would not list it.
+    assert run.tags[".dagster/repository"] == "__repository__@trading_platform"
+
+
+def test_a_driver_is_told_what_the_platform_raised(job: Job) -> None:
+    runs = JobRuns(job.platform, job.instance, "unused")
+    runs(HALF_DAY, 0)
+    lease = job.platform.ledger.take("somebody/else")
+    with pytest.raises(NotOwner, match="somebody/else"):
+        runs(HALF_DAY, 1)
+    lease.release()
+    assert not runs(HALF_DAY, 1).read_back
 
 
 def python(code: str) -> "subprocess.CompletedProcess[str]":

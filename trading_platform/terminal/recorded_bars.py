@@ -1,0 +1,27 @@
+"""Whether there is anything to trade: the bars of a session are asked for before it is begun."""
+
+from datetime import date
+
+import numpy as np
+
+from trading_platform.bootstrap import Platform
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.marketdata.fetch import fetch_bars
+
+
+def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
+    """The symbols that have no bar in the session of `day`.
+
+    Raises `InvalidInput` if none has one: a session without a market would run to its end and show nothing.
+    """
+    session = platform.calendar.session(day)
+    bars, _ = fetch_bars(platform.provider, platform.symbols, session, session.close)
+    silent = np.flatnonzero(~(bars.bars["time"] != 0).any(axis=1))
+    symbols = tuple(platform.symbols[row] for row in silent.tolist())
+    if len(symbols) == len(platform.symbols):
+        raise InvalidInput(
+            f"the session of {day} has no bar of {', '.join(symbols)}",
+            where=str(platform.settings.market_data.folder or "market data"),
+            mend="Name a session and symbols (SESSION, SYMBOLS) that are recorded there",
+        )
+    return symbols

@@ -1,0 +1,149 @@
+"""Which book a demo trades: the table of decisions, on state files as they lie in the data folder."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from trading_platform.bootstrap import paper_book, session_configuration
+from trading_platform.config.load import load
+from trading_platform.config.settings import Settings
+from trading_platform.domain.errors import InvalidInput, PermanentError
+from trading_platform.terminal import demo
+from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, read_state, write_state
+
+DAY = date(2024, 7, 3)
+OTHER_DAY = date(2024, 7, 5)
+
+
+def configured(folder: Path, **changes: Any) -> Settings:
+    return load({}, {"data_folder": folder, **changes})
+
+
+def chosen(settings: Settings, session: date = DAY, *, reset: bool = False) -> DemoState:
+    return choose(settings, session_configuration(settings), session, reset=reset)
+
+
+def begun(settings: Settings, session: date = DAY, *, finished: bool = False) -> DemoState:
+    """A demo that was begun, and perhaps finished, with these settings."""
+    state = replace(chosen(settings, session), finished=finished)
+    write_state(settings.data_folder, state)
+    return state
+
+
+def test_the_first_demo_has_the_first_book(tmp_path: Path) -> None:
+    assert read_state(tmp_path) is None
+    first = chosen(configured(tmp_path))
+    assert (first.book, first.session, first.finished) == ("demo-1", "2024-07-03", False)
+
+
+def test_an_unfinished_demo_goes_on_in_its_book(tmp_path: Path) -> None:
+    state = begun(configured(tmp_path))
+    assert chosen(configured(tmp_path)) == state == read_state(tmp_path)
+
+
+def test_a_finished_demo_is_followed_by_a_fresh_book_whatever_is_configured(tmp_path: Path) -> None:
+    begun(configured(tmp_path), finished=True)
+    assert chosen(configured(tmp_path)).book == "demo-2"
+    assert chosen(configured(tmp_path, account={"size": 50_000}), OTHER_DAY).book == "demo-2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "session", "named"),
+    [
+        ({"strategies": [{"name": "vwap_reclaim", "profile": "quiet"}]}, DAY, "differs in strategies."),
+        ({"account": {"size": 50_000}, "limits": {"max_positions": 2}}, DAY, "differs in account, limits."),
+        ({"market_data": {"symbols": ("SIMA",)}}, OTHER_DAY, "differs in session, market_data."),
+        ({}, OTHER_DAY, "differs in session."),
+    ],
+)
+def test_an_unfinished_demo_is_not_mixed_with_another(
+    tmp_path: Path, changes: dict[str, Any], session: date, named: str
+) -> None:
+    state = begun(configured(tmp_path))
+    settings = configured(tmp_path, **changes)
+    with pytest.raises(InvalidInput) as refused:
+        chosen(settings, session)
+    assert named in str(refused.value)
+    assert "the demo of 2024-07-03 is not finished" in str(refused.value)
+    assert "--reset (make demo RESET=1)" in str(refused.value)
+    assert str(demo_folder(tmp_path)) in str(refused.value)
+    assert read_state(tmp_path) == state
+    # With reset it is left behind.
+    assert chosen(settings, session, reset=True).book == "demo-2"
+
+
+def test_what_no_decision_depends_on_may_change(tmp_path: Path) -> None:
+    state = begun(configured(tmp_path))
+    assert chosen(configured(tmp_path, log_level="DEBUG", instance="other")) == state
+
+
+def test_a_reset_takes_a_fresh_book_even_with_the_same_configuration(tmp_path: Path) -> None:
+    begun(configured(tmp_path))
+    assert chosen(configured(tmp_path), reset=True).book == "demo-2"
+
+
+def test_a_book_that_the_exchange_knows_is_never_taken_again(tmp_path: Path) -> None:
+    # The state is lost, the exchange's books are not.
+    for number in (1, 7):
+        path = paper_book(configured(tmp_path, account={"book": f"demo-{number}"}))
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert chosen(configured(tmp_path)).book == "demo-8"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"number": 1}', '{"number": 1, "colour": "blue"}'])
+def test_a_state_that_cannot_be_read_is_refused_until_it_is_reset(tmp_path: Path, text: str) -> None:
+    path = demo_folder(tmp_path) / "state.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="RESET=1") as refused:
+        chosen(configured(tmp_path))
+    assert str(path) in str(refused.value)
+    assert chosen(configured(tmp_path), reset=True).book == "demo-1"
+
+
+def test_a_kill_while_it_is_written_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = begun(configured(tmp_path))
+
+    def killed(_: Path, __: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_state(tmp_path, replace(state, finished=True))
+    monkeypatch.undo()
+    assert read_state(tmp_path) == state
+    # The control: the new text did lie beside it.
+    assert json.loads((demo_folder(tmp_path) / "state.json.new").read_text())["finished"] is True
+    write_state(tmp_path, replace(state, finished=True))
+    assert [path.name for path in demo_folder(tmp_path).iterdir()] == ["state.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("a file")
+    with pytest.raises(InvalidInput, match="TRADING_PLATFORM_DATA"):
+        write_state(tmp_path, chosen(configured(tmp_path / "elsewhere")))
+
+
+def test_a_ui_that_ends_by_itself_is_not_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = configured(tmp_path / "data")
+    begun(settings)
+    # There is no workspace.yaml here, so Dagster has nothing to serve.
+    with pytest.raises(PermanentError, match="ended by itself with code") as ended:
+        demo._serve(settings, tmp_path, 3999, Console(quiet=True))
+    assert "The session is done." in str(ended.value)
+    assert "workspace.yaml" in capfd.readouterr().err
+
+
+def test_the_uis_processes_are_told_everything_but_the_databases_password(tmp_path: Path) -> None:
+    settings = configured(tmp_path, database_url="postgresql://me:hunter2@nowhere/ledger", account={"book": "demo-4"})
+    path = tmp_path / "settings.json"
+    demo._write_settings(path, settings)
+    assert "hunter2" not in path.read_text()
+    told = load({"TRADING_PLATFORM_CONFIG": str(path)})
+    assert told == settings.model_copy(update={"database_url": None, "data_folder": tmp_path.resolve()})
