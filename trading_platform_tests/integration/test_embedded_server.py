@@ -267,7 +267,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_made(tiny_disk: Path) -> No
     server = LocalServer(tiny_disk / "db", fsync=False)
     with pytest.raises(InvalidInput, match="no room") as caught:
         server.start()
-    assert "free about" in caught.value.mend
+    assert "Free about" in caught.value.mend
     assert not server.status().initialised
     assert not (tiny_disk / "db" / "cluster.new").exists()
 
