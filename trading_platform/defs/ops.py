@@ -112,6 +112,8 @@ def place_orders(context: dg.OpExecutionContext, planned: Any) -> Any:
         desk = getattr(context.resources, DESK)
         report = desk.platform.stages.place(planned)
         desk.settle(planned.evaluated.fetched.minute)
+    for fault in report.faults:
+        context.log.warning("%s", fault)
     _say(context, assets.ORDERS, report.bar_time, {"sent": report.orders_sent, "intents": len(planned.intents)})
     _say(context, assets.POSITIONS, report.bar_time, {"positions": report.positions, "cash": float(report.cash)})
     _say(

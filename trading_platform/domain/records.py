@@ -202,8 +202,9 @@ book_t: Final[np.dtype[Any]] = np.dtype(
         ("minute", "i8"),  # the decided bar
         ("session_minutes", "i8"),  # bars of this session
         ("cash", "i8"),
+        ("elsewhere", "i8"),  # cost of holdings that this session does not trade
         ("reserved", "i8"),  # buying power held by entries that may still fill
-        ("equity", "i8"),  # cash and holdings at their marks
+        ("equity", "i8"),  # cash and holdings at their marks, those elsewhere at cost
         ("open_equity", "i8"),  # at the session's open
         ("peak_equity", "i8"),  # highest so far
         ("mode", "i8"),  # TradingMode

@@ -37,7 +37,7 @@ from trading_platform.marketdata.provider import Provider
 from trading_platform.orders.intents import WorkingOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
-from trading_platform.portfolio.account import AccountView
+from trading_platform.portfolio.account import AccountView, untraded
 from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
 from trading_platform.strategies.contract import Strategy
 from trading_platform.strategies.scan import SessionFold
@@ -110,6 +110,7 @@ class Planned:
     decisions: tuple[Decision, ...]
     intents: tuple[OrderIntent, ...]
     account: AccountView
+    strategies: tuple[str, ...]
     recorded: bool
 
 
@@ -174,6 +175,7 @@ class Stages:
         """Let the kernel decide, unless this minute was decided before: then its decisions are read back."""
         fetched = evaluated.fetched
         account = self._account(fetched)
+        names = tuple(strategy.name for strategy in self.parts.strategies)
         state = self._state(fetched.bars.session)
         market = Minute(
             bars=fetched.bars,
@@ -192,6 +194,7 @@ class Stages:
                 decisions=recorded.decisions,
                 intents=(),
                 account=account,
+                strategies=names,
                 recorded=True,
             )
         working = WorkingOrders(statuses=account.orders, at_broker=account.broker_orders)
@@ -203,6 +206,7 @@ class Stages:
             decisions=decided.decisions,
             intents=make_intents(self.parts.ledger.book, decided.decisions, working, resting.__contains__),
             account=account,
+            strategies=names,
             recorded=False,
         )
 
@@ -371,6 +375,15 @@ def _signals(market: Minute, strategies: Sequence[Strategy], account: AccountVie
                 )
 
 
+def _unwatched(planned: Planned) -> tuple[str, ...]:
+    """Holdings that nothing in this session would sell: a person must know."""
+    fetched = planned.evaluated.fetched
+    return tuple(
+        f"{strategy} holds {symbol}, which this session does not trade: nothing looks after it"
+        for strategy, symbol in untraded(planned.account, fetched.bars.symbols, planned.strategies)
+    )
+
+
 def _report(planned: Planned, book: str, sent: int) -> CycleReport:
     fetched, decided = planned.evaluated.fetched, planned.decided
     positions = planned.account.positions.values()
@@ -394,5 +407,5 @@ def _report(planned: Planned, book: str, sent: int) -> CycleReport:
         fees=sum((one.fees for one in positions), Decimal(0)),
         mode=decided.mode,
         read_back=planned.recorded,
-        faults=planned.evaluated.faults,
+        faults=planned.evaluated.faults + _unwatched(planned),
     )

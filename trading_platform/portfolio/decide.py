@@ -24,7 +24,7 @@ from trading_platform.domain.records import (
 )
 from trading_platform.domain.rounding import price_from_float, tick_down
 from trading_platform.marketdata.bars import SessionBars
-from trading_platform.portfolio.account import AccountView, position_records
+from trading_platform.portfolio.account import AccountView, position_records, untraded
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
 from trading_platform.risk.limits import to_record
 from trading_platform.strategies.contract import Strategy
@@ -134,14 +134,19 @@ class DecisionDesk:
         row["minute"] = market.minute
         row["session_minutes"] = market.bars.session.minutes
         row["cash"] = units_from_dollars(account.cash)
+        row["elsewhere"] = units_from_dollars(self._cost_elsewhere(market, account))
         row["mode"] = account.mode
         row["holdings"] = len(positions)
         row["limits"] = self._limits[0]
-        marked = int(row["cash"]) + int((positions["quantity"] * positions["mark"]).sum())
+        marked = int(row["cash"]) + int(row["elsewhere"]) + int((positions["quantity"] * positions["mark"]).sum())
         row["open_equity"] = marked if account.open_equity is None else units_from_dollars(account.open_equity)
         peak = row["open_equity"] if account.peak_equity is None else units_from_dollars(account.peak_equity)
         row["peak_equity"] = max(int(peak), int(row["open_equity"]))
         return book
+
+    def _cost_elsewhere(self, market: Minute, account: AccountView) -> Decimal:
+        keys = untraded(account, market.bars.symbols, self._names)
+        return sum((account.positions[key].cost for key in keys), Decimal(0))
 
     def _look(self, market: Minute, positions: Records) -> None:
         """Write what the decided bar showed of each holding."""

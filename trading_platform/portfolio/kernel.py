@@ -63,7 +63,7 @@ def decide(books: Record, positions: Record, entries: Record, plans: Record, dec
 @compiled
 def mark(book: Record, positions: Record) -> None:
     """Write the equity (cash and every holding at its mark), the highest so far, and what working entries reserve."""
-    equity = book.cash
+    equity = book.cash + book.elsewhere
     reserved = 0
     for k in range(book.holdings):
         position = positions[k]

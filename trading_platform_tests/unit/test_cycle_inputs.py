@@ -24,7 +24,7 @@ from trading_platform.domain.signals import ExitReason
 from trading_platform.engine.inputs import pack, unpack
 from trading_platform.marketdata.bars import SessionBars, session_bars
 from trading_platform.orders.intents import WorkingOrders, make_intents
-from trading_platform.portfolio.account import AccountView
+from trading_platform.portfolio.account import AccountView, untraded
 from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
 from trading_platform.strategies.registry import load
@@ -293,3 +293,18 @@ def test_entries_are_decided_by_strategy_order_and_then_by_symbol() -> None:
     assert [(one.strategy, one.symbol) for one in decided.decisions] == [
         (strategy, symbol) for strategy in ("zeta", "alpha") for symbol in ("AIG", "BAC", "IBM", "SPY")
     ]
+
+
+def test_a_holding_that_the_session_does_not_trade_is_named_and_counts_at_its_cost() -> None:
+    known = account()
+    stray, _ = bought("XYZ", "7")
+    strayed = replace(
+        known,
+        cash=known.cash - stray.cost,
+        positions={**known.positions, (STRATEGY.name, "XYZ"): stray},
+    )
+    assert untraded(known, SYMBOLS, (STRATEGY.name,)) == ()
+    assert untraded(strayed, SYMBOLS, (STRATEGY.name,)) == ((STRATEGY.name, "XYZ"),)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION)
+    decided = desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(outs(),)), strayed)
+    assert decided.equity == recorded().equity
