@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 class TradingDesk:
     """The platform on a simulated clock, and the session that it is in."""
 
-    def __init__(self, platform: "Platform") -> None:
+    def __init__(self, platform: "Platform", session: "SimulatedSession | None" = None) -> None:
         self.platform = platform
-        self._session: SimulatedSession | None = None
+        self._session = session
 
     def session(self, day: date | None) -> "SimulatedSession":
         """The session of `day`, opened; without a day the configured one, or the next if that is fully recorded."""
-        wanted = day or self._default_day()
-        if self._session is None or self._session.day != wanted:
-            self._session = self._opened(wanted)
-        if day is None and self._session.next_minute() is None:
-            self._session = self._opened(self.platform.calendar.next(wanted).day)
-        return self._session
+        session = self._session_of(day or self._default_day())
+        if day is None and session.next_minute() is None:
+            session = self._session_of(self.platform.calendar.next(session.day).day)
+        session.open()
+        self._session = session
+        return session
 
     def settle(self, minute: int) -> None:
         """After a cycle: the job owns the book only while it runs; and after its last minute a session is over."""
@@ -35,20 +35,20 @@ class TradingDesk:
             session.finish()
         self.platform.stages.release()
 
-    def _opened(self, day: date) -> "SimulatedSession":
-        session = self.platform.simulated_session(day)
-        session.open()
-        return session
+    def _session_of(self, day: date) -> "SimulatedSession":
+        if self._session is not None and self._session.day == day:
+            return self._session
+        return self.platform.simulated_session(day)
 
     def _default_day(self) -> date:
+        """The configured session, or the one that the book has come to, whichever is later."""
         if self._session is not None:
             return self._session.day
-        last = self.platform.ledger.last_cycle()
         configured = self.platform.settings.market_data.session
-        if last is not None:
-            return last.session
-        if configured is not None:
-            return configured
+        last = self.platform.ledger.last_cycle()
+        known = [day for day in (configured, last.session if last is not None else None) if day is not None]
+        if known:
+            return max(known)
         from trading_platform.domain.clock import SystemClock
 
         return self.platform.calendar.previous(SystemClock().now().date()).day

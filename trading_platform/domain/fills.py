@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from trading_platform.domain.orders import Side
+from trading_platform.domain.orders import Execution, Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,18 @@ class Fill:
     price: Decimal
     fee: Decimal
     time: datetime
+
+
+def agrees(execution: Execution, fill: Fill) -> bool:
+    """Whether a reported execution is as it was booked."""
+    return (
+        execution.intent_id,
+        execution.symbol,
+        execution.side,
+        execution.quantity,
+        execution.price,
+        execution.fee,
+    ) == (fill.intent_id, fill.symbol, fill.side, fill.quantity, fill.price, fill.fee)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

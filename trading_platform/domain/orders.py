@@ -42,7 +42,7 @@ class IntentKind(StrEnum):
 
 
 class OrderState(StrEnum):
-    """Where an intent stands. The permitted steps are in `orders.lifecycle`.
+    """Where an intent stands. The permitted steps are in `lifecycle`.
 
     APPLIED ends a CANCEL or REDUCE: the broker has made the change.
     """

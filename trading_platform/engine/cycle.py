@@ -40,14 +40,29 @@ class SimulatedSession:
         self._clock = clock
         self._ticks = ticks(self.session)
         self._configuration = configuration
+        self._is_open = False
+        self._is_finished = False
 
     def open(self) -> None:
         """Open book and session in the ledger, and finish what the last recorded cycle began: a start is a recovery.
 
         The clock is set to that cycle's own moment, so that what was committed and not sent goes out as if nothing
-        had happened. Raises `InvalidInput` if the session runs with another configuration.
+        had happened. Once it has been opened here, nothing more happens.
+
+        Raises:
+            InvalidInput: The book was opened with other cash, the session runs with another configuration, or the book
+                has traded a later session.
         """
+        if self._is_open:
+            return
         ledger = self._stages.parts.ledger
+        newest = ledger.last_cycle()
+        if newest is not None and newest.session > self.day:
+            raise InvalidInput(
+                f"the book {ledger.book!r} has traded the session {newest.session}, which is later than {self.day}",
+                where="session",
+                mend="A book goes forward in time: name a later session, or another book",
+            )
         self._set(self.session.open)
         ledger.open_book(self._stages.parts.opening_cash, self._clock.now())
         ledger.open_session(self.day, self._configuration, self._clock.now())
@@ -55,6 +70,7 @@ class SimulatedSession:
         if last is not None:
             self._set(last.decided_at)
             self._stages.recover()
+        self._is_open = True
 
     def next_minute(self) -> int | None:
         """The first minute that is not recorded; None if all are."""
@@ -65,17 +81,16 @@ class SimulatedSession:
     def tick(self, minute: int) -> None:
         """Set the clock to the moment at which bar `minute` is decided.
 
-        Raises `InvalidInput` for a minute outside the session, or one that the clock has passed.
+        Raises `InvalidInput` for a minute that is neither the next nor the last recorded one: who skips minutes skips
+        exits, and what is recorded is not decided again.
         """
-        if not 0 <= minute < self.session.minutes:
+        following = self.next_minute()
+        following = self.session.minutes if following is None else following
+        if minute not in (following - 1, following) or not 0 <= minute < self.session.minutes:
             raise InvalidInput(
-                f"the session {self.day} has no minute {minute}",
-                mend=f"Its minutes are numbered 0 to {self.session.minutes - 1}",
-            )
-        if self._clock.now() > self._ticks[minute]:
-            raise InvalidInput(
-                f"minute {minute} of the session {self.day} lies before the clock, {self._clock.now().isoformat()}",
-                mend="A session runs forward; leave the minute out to go on with the next",
+                f"minute {minute} of the session {self.day} is not its turn: {following} minutes are recorded",
+                where="minute",
+                mend="A session runs forward, minute by minute; leave the minute out to go on with the next",
             )
         self._set(self._ticks[minute])
 
@@ -89,11 +104,17 @@ class SimulatedSession:
         self.finish()
 
     def finish(self) -> None:
-        """After the last tick: book what the last bar filled, end what expired, and note that the session is over."""
+        """After the last tick: book what the last bar filled, end what expired, and note that the session is over.
+
+        Once it has been finished here, nothing more happens.
+        """
+        if self._is_finished:
+            return
         self._set(self.session.close)
         self._stages.recover()
         self._stages.release()
         self._stages.parts.ledger.finish_session(self.day, self._clock.now())
+        self._is_finished = True
 
     def _set(self, moment: datetime) -> None:
         if moment > self._clock.now():

@@ -5,6 +5,7 @@ ops of a job) or `cycle` in one go: the rows that they leave are the same. What 
 cycles (day records, folded states) is a cache of what the session's bars say, and is made again where it is not there.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -34,7 +35,7 @@ from trading_platform.ledger.rows import CycleHeader, CycleRecord
 from trading_platform.marketdata.bars import SessionBars, step_bars
 from trading_platform.marketdata.fetch import fetch_bars, open_session
 from trading_platform.marketdata.provider import Provider
-from trading_platform.orders.intents import WorkingOrders, make_intents
+from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
 from trading_platform.portfolio.account import AccountView, untraded
@@ -90,11 +91,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
-    """After the second stage: what each strategy said of the decided minute, `out_t` [symbols] each."""
+    """After the second stage: what each strategy said of the decided minute, `out_t` [symbols] each.
+
+    `first_new` is the earliest minute with a bar that this process had not seen the minute before: the decided one,
+    unless a bar came late.
+    """
 
     fetched: Fetched
     outs: tuple[Records, ...]
     faults: tuple[str, ...]
+    first_new: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +160,7 @@ class Stages:
         state = self._state(session)
         ownership = self._hold()
         reconciled = self._reconciler.run(ownership)
-        bars, problems = fetch_bars(self.parts.provider, self.parts.symbols, session, until)
+        bars, problems = self._fetch_bars(session, start, until, state)
         return Fetched(
             session=day,
             minute=minute,
@@ -163,13 +169,26 @@ class Stages:
             reconciled=reconciled,
             bars=bars,
             days=state.days,
-            problems=state.problems + problems if minute == 0 else problems,
+            problems=problems,
         )
+
+    def _fetch_bars(
+        self, session: Session, start: datetime, until: datetime, state: "SessionState"
+    ) -> tuple[SessionBars, tuple[DataProblem, ...]]:
+        """The session's bars so far, and the problems that were not there a minute ago.
+
+        With the first minute come those of the day records, which have seen the morning's bars already.
+        """
+        bars, problems = fetch_bars(self.parts.provider, self.parts.symbols, session, until)
+        if start == session.open:
+            return bars, state.problems + _new_problems(problems, state.problems)
+        if problems:
+            problems = _new_problems(problems, fetch_bars(self.parts.provider, self.parts.symbols, session, start)[1])
+        return bars, problems
 
     def evaluate(self, fetched: Fetched) -> Evaluated:
         """Fold the strategies' steps up to the decided minute."""
-        outs, faults = self._state(fetched.bars.session).evaluate(fetched.bars, fetched.minute)
-        return Evaluated(fetched=fetched, outs=outs, faults=faults)
+        return self._state(fetched.bars.session).evaluate(fetched)
 
     def decide(self, evaluated: Evaluated) -> Planned:
         """Let the kernel decide, unless this minute was decided before: then its decisions are read back."""
@@ -184,20 +203,20 @@ class Stages:
             set_aside=state.set_aside(),
             lateness=int((self.parts.clock.now() - fetched.bar_time - _MINUTE).total_seconds()),
         )
-        decided = state.desk.decide(market, account)
         recorded = self.parts.ledger.cycle(fetched.bar_time)
         if recorded is not None:
             return Planned(
                 evaluated=evaluated,
                 signals=recorded.signals,
-                decided=decided,
+                decided=_read_back(recorded, account),
                 decisions=recorded.decisions,
                 intents=(),
                 account=account,
                 strategies=names,
                 recorded=True,
             )
-        working = WorkingOrders(statuses=account.orders, at_broker=account.broker_orders)
+        decided = state.desk.decide(market, account)
+        working = SessionOrders(statuses=account.orders, at_broker=account.broker_orders)
         resting = {one.name for one in self.parts.strategies if one.exit_plan.stop_on is TriggerOn.TOUCH}
         return Planned(
             evaluated=evaluated,
@@ -265,22 +284,32 @@ class Stages:
         )
 
     def _orders(self, day: date, positions: Iterable[Position]) -> tuple[OrderStatus, ...]:
-        """The session's orders, and the entries of holdings that were opened before it."""
-        orders = self.parts.ledger.orders(day)
+        """The session's orders, what is still open of earlier ones, and all since the entry of what is still held."""
+        ledger = self.parts.ledger
+        orders = ledger.orders(day)
         known = {status.intent.id for status in orders}
-        openers = {one.opened_by for one in positions if one.quantity > 0 and one.opened_by is not None}
-        found = [self.parts.ledger.order(opener) for opener in sorted(openers - known)]
-        return tuple(status for status in found if status is not None) + orders
+        openers = {one.opened_by for one in positions if one.quantity > 0 and one.opened_by is not None} - known
+        older = [status for status in ledger.open_orders() if status.intent.id not in known]
+        if openers:
+            everything = ledger.orders()
+            since = min(status.intent.bar_time for status in everything if status.intent.id in openers)
+            older = [one for one in everything if one.intent.bar_time >= since and one.intent.id not in known]
+        return tuple(older) + orders
 
     def _record(self, planned: Planned) -> CycleRecord:
         fetched, decided = planned.evaluated.fetched, planned.decided
-        arrays = {"bars": fetched.bars.bars[:, fetched.minute], **decided.seen}
+        first = planned.evaluated.first_new
+        so_far = fetched.bars.bars[:, : fetched.minute + 1]
+        arrays = {"bars": so_far[:, first:], **decided.seen}
         if fetched.minute == 0:
             arrays["days"] = fetched.days
         source = self.parts.provider.source
         plain = {
             "symbols": list(self.parts.symbols),
             "strategies": [strategy.name for strategy in self.parts.strategies],
+            # The columns of `bars` are the minutes from `first_minute` on; all bars so far have this digest.
+            "first_minute": first,
+            "bars_sha256": hashlib.sha256(so_far.tobytes()).hexdigest(),
             "source": [source.provider, source.feed, source.adjustment],
             "broker": {
                 "cash": str(fetched.reconciled.view.cash),
@@ -320,12 +349,13 @@ class SessionState:
         self._folds = tuple(SessionFold(strategy, self.days) for strategy in parts.strategies)
         self._folded: Records | None = None
 
-    def evaluate(self, bars: SessionBars, minute: int) -> tuple[tuple[Records, ...], tuple[str, ...]]:
+    def evaluate(self, fetched: Fetched) -> Evaluated:
         """The outputs of the decided minute, and who is set aside. One step further, or a fold from the open."""
+        bars, minute = fetched.bars, fetched.minute
         steps, present = step_bars(self.session, bars.bars), bars.bars["time"] != 0
-        known = self._folded
         # A bar that came late for an earlier minute changes what a fold from the open gives: then it is folded anew.
-        goes_on = known is not None and np.array_equal(known, bars.bars[:, :minute])
+        late = self._late(bars.bars[:, :minute])
+        goes_on = late is not None and late == minute
         outs = tuple(
             fold.step(steps[:, minute], present[:, minute])
             if goes_on and fold.minute == minute
@@ -338,11 +368,51 @@ class SessionState:
             for name, fold in zip(self._names, self._folds, strict=True)
             for fault in fold.faults
         )
-        return tuple(out.copy() for out in outs), faults
+        return Evaluated(
+            fetched=fetched,
+            outs=tuple(out.copy() for out in outs),
+            faults=faults,
+            first_new=minute if late is None else late,
+        )
+
+    def _late(self, before: Records) -> int | None:
+        """The first minute that is not as it was folded, or how many were; None if nothing comparable was folded."""
+        if self._folded is None or self._folded.shape[1] < before.shape[1]:
+            return None
+        changed = np.flatnonzero((self._folded[:, : before.shape[1]] != before).any(axis=0))
+        return int(changed[0]) if len(changed) else before.shape[1]
 
     def set_aside(self) -> tuple[int, ...]:
         """The strategies that are set aside whole, because they faulted on several symbols."""
         return tuple(index for index, fold in enumerate(self._folds) if len(fold.faults) >= FAULTS_TO_SET_ASIDE)
+
+
+def _new_problems(found: Iterable[DataProblem], known: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
+    """What is counted in `found` beyond `known`."""
+    before: dict[tuple[str, str], int] = {}
+    for one in known:
+        before[one.symbol, one.what] = before.get((one.symbol, one.what), 0) + one.count
+    return tuple(
+        DataProblem(symbol=one.symbol, what=one.what, count=more)
+        for one in found
+        if (more := one.count - before.get((one.symbol, one.what), 0)) > 0
+    )
+
+
+def _read_back(recorded: CycleRecord, account: AccountView) -> Decided:
+    """A recorded minute's decisions and figures: they are never made again."""
+    header = recorded.header
+    held = sum((position.cost for position in account.positions.values()), Decimal(0))
+    return Decided(
+        decisions=recorded.decisions,
+        mode=header.mode,
+        cash=header.cash,
+        equity=header.equity,
+        open_equity=header.open_equity,
+        peak_equity=header.peak_equity,
+        unrealised=header.equity - header.cash - held,
+        seen={},
+    )
 
 
 def _results(positions: Iterable[Position]) -> dict[str, Decimal]:

@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from trading_platform.domain.decisions import Decision, DecisionKind
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.fills import Fill
-from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent
+from trading_platform.domain.lifecycle import can_follow, require_can_follow
+from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent, OrderState
 from trading_platform.ledger import rows, schema
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.rows import CycleRecord
@@ -26,8 +27,9 @@ SELECT id FROM intents WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
 _LAST_EVENTS: Final = sa.text("""
-/* last_events: how long the life of each order is so far */
-SELECT intent_id, max(sequence) AS last FROM order_events WHERE intent_id = ANY(:ids) GROUP BY intent_id
+/* last_events: how far the life of each order has come */
+SELECT DISTINCT ON (intent_id) intent_id, sequence, state FROM order_events
+WHERE intent_id = ANY(:ids) ORDER BY intent_id, sequence DESC
 """)
 
 _NEXT_SEQUENCE: Final = sa.text("""
@@ -36,16 +38,13 @@ SELECT coalesce(max(sequence) + 1, 0) FROM intents WHERE book = :book AND bar_ti
 """)
 
 _ORIGINS: Final = {
-    IntentKind.ENTRY: (DecisionKind.ENTER,),
-    IntentKind.EXIT: (DecisionKind.EXIT,),
-    IntentKind.STOP: (DecisionKind.PROTECT,),
-    # The stop's shares are given free before an exit is sent.
-    IntentKind.REDUCE: (DecisionKind.EXIT, DecisionKind.PROTECT),
-    IntentKind.CANCEL: (DecisionKind.CANCEL_ENTRY, DecisionKind.EXIT, DecisionKind.PROTECT),
+    IntentKind.ENTRY: DecisionKind.ENTER,
+    IntentKind.EXIT: DecisionKind.EXIT,
+    IntentKind.STOP: DecisionKind.PROTECT,
+    IntentKind.REDUCE: DecisionKind.PROTECT,
+    IntentKind.CANCEL: DecisionKind.CANCEL_ENTRY,
 }
-"""Kinds of decisions that an intent of a kind can come from, the likeliest first."""
-
-_ATTACHED: Final = (DecisionKind.ENTER,)
+"""The kind of decision that an intent of a kind comes from; an attached stop comes with its entry."""
 
 _Origin = tuple[datetime, str, str, DecisionKind, int]
 
@@ -101,19 +100,31 @@ def intents(
     _insert(connection, schema.intents, added)
 
 
-def events(connection: sa.Connection, steps: Sequence[OrderEvent]) -> None:
-    """Add steps to the lives of orders, in their order. Raises `Inconsistent` for an intent that is not there."""
+def events(connection: sa.Connection, steps: Sequence[OrderEvent], *, of_fills: bool = False) -> None:
+    """Add steps to the lives of orders, in their order.
+
+    Raises `Inconsistent` for an intent that is not there, and for a step that cannot follow what is recorded: whoever
+    makes it believes something that is not so any more. A step that comes with a fill is left out instead: an execution
+    is booked whatever has become of its order.
+    """
     if not steps:
         return
     ids = sorted({step.intent_id for step in steps})
     known = set(connection.execute(_LOCK_INTENTS, {"ids": ids}).scalars())
     if len(known) != len(ids):
         raise Inconsistent(f"no intent has the id {', '.join(sorted(set(ids) - known))}")
-    last = {row.intent_id: row.last for row in connection.execute(_LAST_EVENTS, {"ids": ids})}
+    last = {row.intent_id: row for row in connection.execute(_LAST_EVENTS, {"ids": ids})}
+    sequences = {name: row.sequence for name, row in last.items()}
+    states = {name: OrderState(row.state) for name, row in last.items()}
     found = []
     for step in steps:
-        last[step.intent_id] = last.get(step.intent_id, 0) + 1
-        found.append(rows.event_row(step, last[step.intent_id]))
+        state = states.get(step.intent_id, OrderState.INTENDED)
+        if of_fills and not can_follow(state, step.state):
+            continue
+        require_can_follow(step.intent_id, state, step.state)
+        states[step.intent_id] = step.state
+        sequences[step.intent_id] = sequences.get(step.intent_id, 0) + 1
+        found.append(rows.event_row(step, sequences[step.intent_id]))
     _insert(connection, schema.order_events, found)
 
 
@@ -133,10 +144,9 @@ def _insert(connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -
 
 def _origin(intent: OrderIntent, origins: Mapping[_Origin, int]) -> int | None:
     """The sequence of the decision that an intent comes from; None where it comes from none of this cycle."""
-    kinds = _ATTACHED if intent.kind is IntentKind.STOP and intent.parent else _ORIGINS[intent.kind]
-    for kind in kinds:
-        for leg in (intent.leg, 0):
-            sequence = origins.get((intent.bar_time, intent.strategy, intent.symbol, kind, leg))
-            if sequence is not None:
-                return sequence
+    kind = DecisionKind.ENTER if intent.parent else _ORIGINS[intent.kind]
+    for leg in (intent.leg, 0):
+        sequence = origins.get((intent.bar_time, intent.strategy, intent.symbol, kind, leg))
+        if sequence is not None:
+            return sequence
     return None

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from trading_platform.domain.decisions import Decision
 from trading_platform.domain.errors import Inconsistent, InvalidInput
-from trading_platform.domain.fills import Fill
+from trading_platform.domain.fills import Fill, agrees
 from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
 from trading_platform.ledger import append, queries, schema
@@ -93,6 +93,11 @@ class Ledger:
         """Whether the book is there."""
         with reading(self._engine) as connection:
             return queries.opening_cash(connection, self.book) is not None
+
+    def books(self) -> tuple[str, ...]:
+        """The names of all books in the same database, this one among them if it was opened."""
+        with reading(self._engine) as connection:
+            return queries.books(connection)
 
     def opening_cash(self) -> Decimal:
         """The cash in dollars that the book was opened with. Raises `InvalidInput` if it was not opened."""
@@ -190,7 +195,7 @@ class Ledger:
             return queries.decisions(connection, self.book, session)
 
     def extremes(self, session: date) -> Extremes:
-        """The worst mode of a session so far, and the highest equity of the book."""
+        """The worst mode of a session so far, and its highest equity."""
         with reading(self._engine) as connection:
             return queries.extremes(connection, self.book, session)
 
@@ -222,7 +227,10 @@ class Ledger:
             return queries.events(connection, self.book, intent_id)
 
     def append_events(self, events: Sequence[OrderEvent]) -> None:
-        """Add steps to the lives of orders, in their order. Raises `Inconsistent` for an intent that is not there."""
+        """Add steps to the lives of orders, in their order.
+
+        Raises `Inconsistent` for an intent that is not there, or a step that cannot follow what is recorded.
+        """
         if events:
             with transaction(self._engine) as connection:
                 append.events(connection, events)
@@ -256,7 +264,7 @@ class Ledger:
             known = queries.fills_by_execution(connection, self.book, unique)
             new = [execution for key, execution in unique.items() if key not in known]
             wanted = queries.intents_by_id(connection, self.book, {it.intent_id for it in new}) if new else {}
-        unexplained = [it for it in executions if it.execution_id in known and not _agrees(it, known[it.execution_id])]
+        unexplained = [it for it in executions if it.execution_id in known and not agrees(it, known[it.execution_id])]
         unexplained += [it for it in new if not _belongs(it, wanted.get(it.intent_id))]
         fills = [_fill(it, wanted[it.intent_id]) for it in new if _belongs(it, wanted.get(it.intent_id))]
         booked = self._book(fills, events, now) if fills else frozenset()
@@ -290,7 +298,7 @@ class Ledger:
         with transaction(self._engine) as connection:
             booked = append.fills(connection, self.book, fills, now)
             steps = [events[it.execution_id] for it in fills if it.execution_id in booked and it.execution_id in events]
-            append.events(connection, steps)
+            append.events(connection, steps, of_fills=True)
         return booked
 
     def _ensure_own_book(self, ownership: Ownership) -> None:
@@ -305,17 +313,6 @@ def _belongs(execution: Execution, intent: OrderIntent | None) -> bool:
         and (execution.symbol, execution.side) == (intent.symbol, intent.side)
         and execution.quantity > 0
     )
-
-
-def _agrees(execution: Execution, fill: Fill) -> bool:
-    return (
-        execution.intent_id,
-        execution.symbol,
-        execution.side,
-        execution.quantity,
-        execution.price,
-        execution.fee,
-    ) == (fill.intent_id, fill.symbol, fill.side, fill.quantity, fill.price, fill.fee)
 
 
 def _fill(execution: Execution, intent: OrderIntent) -> Fill:

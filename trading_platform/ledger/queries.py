@@ -26,6 +26,11 @@ _BOOK: Final = sa.text("""
 SELECT opening_cash FROM books WHERE book = :book
 """)
 
+_BOOKS: Final = sa.text("""
+/* books: the names of all */
+SELECT book FROM books ORDER BY book
+""")
+
 _SESSION: Final = sa.text("""
 /* session: the configuration in force */
 SELECT configuration FROM sessions WHERE book = :book AND session = :session
@@ -153,9 +158,8 @@ GROUP BY strategy, symbol, kind, leg
 """)
 
 _EXTREMES: Final = sa.text("""
-/* extremes: the worst mode of a session, and the highest equity of the book */
-SELECT (SELECT max(mode) FROM cycles WHERE book = :book AND session = :session) AS worst_mode,
-       (SELECT max(peak_equity) FROM cycles WHERE book = :book) AS peak_equity
+/* extremes: the worst mode and the highest equity of a session */
+SELECT max(mode) AS worst_mode, max(peak_equity) AS peak_equity FROM cycles WHERE book = :book AND session = :session
 """)
 
 _PNL: Final = sa.text("""
@@ -207,7 +211,7 @@ WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, se
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extremes:
-    """The worst trading mode of a session so far, and the book's highest equity in dollars; None before any cycle."""
+    """The worst trading mode of a session so far, and its highest equity in dollars; None before any cycle."""
 
     worst_mode: TradingMode
     peak_equity: Decimal | None
@@ -245,6 +249,11 @@ class Lineage:
 def opening_cash(connection: sa.Connection, book: str) -> Decimal | None:
     """The cash in dollars that a book was opened with; None if it was not."""
     return connection.execute(_BOOK, {"book": book}).scalar()
+
+
+def books(connection: sa.Connection) -> tuple[str, ...]:
+    """The names of all books that were opened, in the order of the alphabet."""
+    return tuple(connection.execute(_BOOKS).scalars())
 
 
 def configuration(connection: sa.Connection, book: str, session: date) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from trading_platform.portfolio.account import open_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkingOrders:
+class SessionOrders:
     """This session's intents with their states, and what the broker shows of the open ones, by intent id."""
 
     statuses: tuple[OrderStatus, ...]
@@ -53,7 +53,7 @@ class WorkingOrders:
 
 
 def make_intents(
-    book: str, decisions: Sequence[Decision], working: WorkingOrders, resting_stops: Callable[[str], bool]
+    book: str, decisions: Sequence[Decision], working: SessionOrders, resting_stops: Callable[[str], bool]
 ) -> tuple[OrderIntent, ...]:
     """What the decisions of one minute send, in the order in which it is sent.
 
@@ -73,7 +73,7 @@ def make_intents(
 
 
 class _Maker:
-    def __init__(self, book: str, working: WorkingOrders, resting_stops: Callable[[str], bool]) -> None:
+    def __init__(self, book: str, working: SessionOrders, resting_stops: Callable[[str], bool]) -> None:
         self._book = book
         self._working = working
         self._resting_stops = resting_stops

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from trading_platform.brokers.broker import Broker
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import Inconsistent
+from trading_platform.domain.lifecycle import step
 from trading_platform.domain.orders import (
     Accepted,
     AttachedStop,
@@ -23,7 +24,6 @@ from trading_platform.domain.orders import (
 )
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
-from trading_platform.orders.lifecycle import step
 
 Answer = Accepted | Rejected | Unknown
 
@@ -40,20 +40,29 @@ class Outbox:
     def send(self, intents: Sequence[OrderIntent], ownership: Ownership) -> int:
         """Send committed intents that stand as INTENDED, in their order. Returns how many calls the broker got.
 
-        An attached stop goes out with its entry, in one order.
+        An attached stop goes out with its entry, in one order. An exit does not go out if the resting stop in front of
+        it could not be reduced: that stop may just have sold the same shares. The next minute decides anew.
 
         Raises:
             NotOwner: The lease is lost or too short; what was not sent stays INTENDED.
         """
         stops = {intent.parent: intent for intent in intents if intent.parent is not None}
         sent = 0
+        not_free: set[tuple[str, str]] = set()
         for intent in intents:
             if intent.parent is not None:
+                continue
+            key = (intent.strategy, intent.symbol)
+            if intent.kind is IntentKind.EXIT and key in not_free:
+                withheld = Rejected(reason="withheld: the resting stop could not be reduced")
+                self._ledger.append_events([_event(intent, withheld, self._clock.now())])
                 continue
             self._ledger.ensure_owner(ownership)
             attached = stops.get(intent.id)
             answer = self._call(intent, attached)
             sent += 1
+            if intent.kind is IntentKind.REDUCE and not isinstance(answer, Accepted):
+                not_free.add(key)
             both = [intent] if attached is None else [intent, attached]
             self._ledger.append_events([_event(one, answer, self._clock.now()) for one in both])
         return sent

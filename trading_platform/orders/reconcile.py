@@ -1,8 +1,8 @@
 """The first step of every cycle, and so of every start (Law 2): what the ledger believes against what the broker knows.
 
-In this order: intents without an answer are looked up by their id; what the broker has certainly never had is sent,
-if its time has not passed; executions are booked, each once (Law 5); orders that the broker no longer works are ended;
-and positions and cash are compared. What does not agree is a `Break`, and no entry is made in its symbol.
+In this order: executions are booked, each once (Law 5); intents without an answer are looked up by their id; what the
+broker has certainly never had is sent, if its time has not passed and it still fits what is held; orders that the
+broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no entry is made in its symbol.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,27 @@ from decimal import Decimal
 from typing import Final
 
 from trading_platform.brokers.broker import Broker
+from trading_platform.calendars.sessions import exchange_day
 from trading_platform.domain.clock import Clock
+from trading_platform.domain.fills import agrees
+from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
     Absent,
     BrokerOrder,
     Execution,
     Found,
+    IntentKind,
     OrderEvent,
     OrderIntent,
     OrderState,
     OrderStatus,
+    Side,
     Unknown,
 )
 from trading_platform.domain.reports import Break, ReconcileReport
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.projections import holdings
-from trading_platform.orders.lifecycle import can_follow, step
 from trading_platform.orders.outbox import Outbox
 
 _OVERLAP: Final = timedelta(days=1)
@@ -69,8 +73,10 @@ class Reconciler:
 
     def run(self, ownership: Ownership) -> Reconciled:
         """Reconcile once. Raises `NotOwner` if something had to be sent and the lease is lost."""
+        # What was filled in the meantime is booked first: what is sent depends on what is held.
+        booked, _ = self._book_executions()
         looked_up, resent = self._settle_unanswered(ownership)
-        booked, closed = 0, 0
+        closed = 0
         breaks: tuple[Break, ...] = ()
         # A fill that arrives between two questions looks like a break and is none when asked again.
         for _ in range(2):
@@ -80,9 +86,10 @@ class Reconciler:
                 positions=self._broker.positions(),
                 cash=self._broker.cash(),
             )
-            closed += self._end_orders(view)
+            closed_now, lost = self._end_orders(view)
+            closed += closed_now
             booked += booked_now
-            breaks = strays + self._compare(view)
+            breaks = strays + lost + self._compare(view)
             if not breaks:
                 break
         report = ReconcileReport(
@@ -92,27 +99,47 @@ class Reconciler:
 
     def _settle_unanswered(self, ownership: Ownership) -> tuple[int, int]:
         """Look up what has no answer, record what is found, and send what the broker has certainly never had."""
-        waiting = [status for status in self._ledger.open_orders() if status.state in _UNANSWERED]
+        open_orders = self._ledger.open_orders()
+        waiting = [status for status in open_orders if status.state in _UNANSWERED]
+        if not waiting:
+            return 0, 0
+        sellable = self._sellable(open_orders)
         events: dict[str, OrderEvent] = {}
         to_send: dict[str, OrderIntent] = {}
+        looked_up = 0
         for status in waiting:
             intent = status.intent
             if intent.parent in to_send:
                 to_send[intent.id] = intent
                 continue
-            then, detail = self._fate(status)
+            looked_up += intent.kind.is_order
+            then, detail = self._fate(status, sellable)
             if then is OrderState.INTENDED:
                 to_send[intent.id] = intent
             elif then is not status.state:
                 events[intent.id] = step(intent.id, status.state, then, at=self._clock.now(), detail=detail)
         self._ledger.append_events(tuple(events.values()))
-        return len(waiting), self._outbox.send(tuple(to_send.values()), ownership)
+        return looked_up, self._outbox.send(tuple(to_send.values()), ownership)
 
-    def _fate(self, status: OrderStatus) -> tuple[OrderState, str]:
+    def _sellable(self, open_orders: Sequence[OrderStatus]) -> dict[tuple[str, str], int]:
+        """Shares held by strategy and symbol, less those that answered exits may still sell."""
+        found = {
+            key: position.quantity
+            for key, position in holdings(self._ledger.opening_cash(), self._ledger.fills()).positions.items()
+        }
+        for status in open_orders:
+            if status.intent.kind is IntentKind.EXIT and status.state not in _UNANSWERED:
+                key = (status.intent.strategy, status.intent.symbol)
+                found[key] = found.get(key, 0) - (status.intent.quantity - status.filled)
+        return found
+
+    def _fate(self, status: OrderStatus, sellable: Mapping[tuple[str, str], int]) -> tuple[OrderState, str]:
         """What becomes of an intent without an answer; INTENDED: it is to be sent."""
-        if not status.intent.kind.is_order:
+        intent, unsent = status.intent, status.state is OrderState.INTENDED
+        if not intent.kind.is_order:
             # To cancel or reduce twice is to do it once, and what is still needed is decided anew from what is there.
-            unsent = status.state is OrderState.INTENDED
+            if self._is_over(intent):
+                return OrderState.EXPIRED, "its session is over"
             return (OrderState.INTENDED, "") if unsent else (OrderState.REJECTED, "the outcome is not known")
         found = self._look_up(status)
         if isinstance(found, Found):
@@ -120,45 +147,69 @@ class Reconciler:
             return (OrderState.REJECTED if refused else OrderState.ACKNOWLEDGED), "found by its id"
         if isinstance(found, Unknown):
             return OrderState.UNKNOWN, found.reason
-        if status.state is OrderState.UNKNOWN or status.intent.parent is not None:
+        if not unsent or intent.parent is not None:
             return OrderState.REJECTED, "the broker never had it"
-        valid_until = status.intent.valid_until
-        if valid_until is not None and self._clock.now() >= valid_until:
+        if self._is_over(intent):
+            return OrderState.EXPIRED, "its session is over"
+        if intent.valid_until is not None and self._clock.now() >= intent.valid_until:
             return OrderState.EXPIRED, "not sent in time"
+        if intent.side is Side.SELL and intent.quantity > sellable.get((intent.strategy, intent.symbol), 0):
+            return OrderState.EXPIRED, "more than is held by now"
         return OrderState.INTENDED, ""
+
+    def _is_over(self, intent: OrderIntent) -> bool:
+        """Whether the session that the intent belongs to is a past day's: day orders are not sent later."""
+        return exchange_day(intent.bar_time) != exchange_day(self._clock.now())
 
     def _look_up(self, status: OrderStatus) -> Found | Absent | Unknown:
         """Ask the broker for an order of this intent's id: the guard against a second one."""
         return self._broker.find(status.intent.id)
 
     def _book_executions(self) -> tuple[int, tuple[Break, ...]]:
-        """Book what the ledger does not have yet; an execution that nobody here intended is a break."""
-        fills = self._ledger.fills()
-        since = max((fill.time for fill in fills), default=_LONG_AGO + _OVERLAP) - _OVERLAP
-        known = {fill.execution_id for fill in fills}
-        fresh = [execution for execution in self._broker.executions(since) if execution.execution_id not in known]
+        """Book what the ledger does not have yet. What nobody here intended, or is not as it was booked, is a break."""
+        fills = {fill.execution_id: fill for fill in self._ledger.fills()}
+        since = max((fill.time for fill in fills.values()), default=_LONG_AGO + _OVERLAP) - _OVERLAP
+        reported = self._broker.executions(since)
+        breaks = [
+            Break(symbol=one.symbol, what=f"execution {one.execution_id} is not as it was booked")
+            for one in reported
+            if one.execution_id in fills and not agrees(one, fills[one.execution_id])
+        ]
+        fresh = [one for one in reported if one.execution_id not in fills]
         if not fresh:
-            return 0, ()
+            return 0, tuple(breaks)
         statuses = {status.intent.id: status for status in self._ledger.orders()}
         booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now())
-        return len(booking.booked), tuple(
+        breaks += [
             Break(symbol=stray.symbol, what=f"execution {stray.execution_id} fits no order of ours")
             for stray in booking.unexplained
-        )
+        ]
+        return len(booking.booked), tuple(breaks)
 
-    def _end_orders(self, view: BrokerView) -> int:
-        """End the orders that the broker no longer works, once all their executions are booked."""
+    def _end_orders(self, view: BrokerView) -> tuple[int, tuple[Break, ...]]:
+        """End the orders that the broker no longer works, once all their executions are booked.
+
+        An order that only one side knows is a break.
+        """
+        ours = {status.intent.id: status for status in self._ledger.open_orders()}
+        breaks = [
+            Break(symbol=order.symbol, what=f"order {name} works at the broker and not in the ledger")
+            for name, order in view.orders.items()
+            if name not in ours
+        ]
         events = []
-        for status in self._ledger.open_orders():
-            intent = status.intent
-            if status.state in _UNANSWERED or not intent.kind.is_order or intent.id in view.orders:
+        for name, status in ours.items():
+            if status.state in _UNANSWERED or not status.intent.kind.is_order or name in view.orders:
                 continue
-            found = self._broker.find(intent.id)
-            if not isinstance(found, Found) or not found.order.state.is_final or found.order.filled != status.filled:
-                continue
-            events.append(step(intent.id, status.state, found.order.state, at=self._clock.now()))
+            found = self._broker.find(name)
+            if isinstance(found, Absent):
+                breaks.append(
+                    Break(symbol=status.intent.symbol, what=f"the broker does not know order {name} any more")
+                )
+            elif isinstance(found, Found) and found.order.state.is_final and found.order.filled == status.filled:
+                events.append(step(name, status.state, found.order.state, at=self._clock.now()))
         self._ledger.append_events(events)
-        return len(events)
+        return len(events), tuple(breaks)
 
     def _compare(self, view: BrokerView) -> tuple[Break, ...]:
         """Positions and cash, the ledger's against the broker's."""

@@ -1,20 +1,30 @@
 """Which book a demo trades: the table of decisions, on state files as they lie in the data folder."""
 
 import json
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from trading_platform.bootstrap import paper_book, session_configuration
+from trading_platform.bootstrap import open_ledger, paper_book, session_configuration
 from trading_platform.config.load import load
 from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput, PermanentError
+from trading_platform.ledger.ledger import Ledger
 from trading_platform.terminal import demo
-from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, read_state, write_state
+from trading_platform.terminal.demo_book import (
+    DemoState,
+    choose,
+    demo_folder,
+    read_state,
+    recorded_books,
+    write_state,
+)
 
 DAY = date(2024, 7, 3)
 OTHER_DAY = date(2024, 7, 5)
@@ -24,8 +34,18 @@ def configured(folder: Path, **changes: Any) -> Settings:
     return load({}, {"data_folder": folder, **changes})
 
 
-def chosen(settings: Settings, session: date = DAY, *, reset: bool = False) -> DemoState:
-    return choose(settings, session_configuration(settings), session, reset=reset)
+def no_books(_: Settings) -> Collection[str]:
+    return ()
+
+
+def chosen(
+    settings: Settings,
+    session: date = DAY,
+    *,
+    reset: bool = False,
+    books: Callable[[Settings], Collection[str]] = no_books,
+) -> DemoState:
+    return choose(settings, session_configuration(settings), session, reset=reset, books=books)
 
 
 def begun(settings: Settings, session: date = DAY, *, finished: bool = False) -> DemoState:
@@ -79,7 +99,7 @@ def test_an_unfinished_demo_is_not_mixed_with_another(
 
 def test_what_no_decision_depends_on_may_change(tmp_path: Path) -> None:
     state = begun(configured(tmp_path))
-    assert chosen(configured(tmp_path, log_level="DEBUG", instance="other")) == state
+    assert chosen(configured(tmp_path, instance="other", ownership={"lease": 20})) == state
 
 
 def test_a_reset_takes_a_fresh_book_even_with_the_same_configuration(tmp_path: Path) -> None:
@@ -94,6 +114,43 @@ def test_a_book_that_the_exchange_knows_is_never_taken_again(tmp_path: Path) -> 
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert chosen(configured(tmp_path)).book == "demo-8"
+
+
+def test_a_book_that_the_ledger_knows_is_never_taken_again(tmp_path: Path) -> None:
+    def books(_: Settings) -> Collection[str]:
+        return "paper", "demo-3", "demo-12", "demo-x", "my-demo-40", "demo-40-mine"
+
+    assert chosen(configured(tmp_path), books=books).book == "demo-13"
+    begun(configured(tmp_path), finished=True)
+    assert chosen(configured(tmp_path), books=books).book == "demo-13"
+
+
+def test_an_unfinished_demo_goes_on_without_a_question_to_the_ledger(tmp_path: Path) -> None:
+    state = begun(configured(tmp_path))
+
+    def books(_: Settings) -> Collection[str]:
+        raise AssertionError
+
+    assert chosen(configured(tmp_path), books=books) == state
+    with pytest.raises(AssertionError):
+        chosen(configured(tmp_path), books=books, reset=True)
+
+
+def test_the_ledger_is_asked_which_books_there_are(tmp_path: Path, fresh_database: Callable[[], str]) -> None:
+    settings = configured(tmp_path, database_url=fresh_database())
+    configuration = session_configuration(settings)
+    assert choose(settings, configuration, DAY, reset=False).book == "demo-1"
+    ledger = open_ledger(settings)
+    for name in ("demo-2", "demo-11", "paper"):
+        Ledger(ledger.engine, book=name).open_book(Decimal(100_000), datetime(2024, 7, 3, tzinfo=UTC))
+    ledger.engine.dispose()
+    assert recorded_books(settings) == ("demo-11", "demo-2", "paper")
+    assert choose(settings, configuration, DAY, reset=False).book == "demo-12"
+
+
+def test_a_database_that_was_never_made_is_not_made_for_the_question(tmp_path: Path) -> None:
+    assert recorded_books(configured(tmp_path)) == ()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"number": 1}', '{"number": 1, "colour": "blue"}'])

@@ -27,7 +27,7 @@ from trading_platform.domain.orders import (
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Lease
 from trading_platform.orders.outbox import Outbox
-from trading_platform_tests.sessions.books import Book, exchange_orders
+from trading_platform_tests.sessions.books import Book, exchange_orders, pass_time
 from trading_platform_tests.sessions.line import Line
 from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
 
@@ -88,7 +88,7 @@ def desk(book: Book) -> Iterator[Desk]:
     with book.open() as platform:
         session = platform.simulated_session(DAY)
         session.open()
-        session.tick(1)
+        pass_time(platform, 1)
         with platform.ledger.take("job/local") as lease:
             yield Desk(platform, lease)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trading_platform.bootstrap import Platform, build, paper_book
-from trading_platform.calendars.sessions import exchange_moment
+from trading_platform.calendars.sessions import exchange_moment, ticks
 from trading_platform.config.load import load
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock
@@ -48,6 +48,8 @@ class Book:
                 "instance": self.instance,
                 "account": {"book": self.name},
                 "ownership": dict(self.ownership),
+                # A call to the broker must be over before a stranger may take over: scaled with the lease.
+                **({"execution": {"call_deadline_seconds": "0.1"}} if self.ownership else {}),
                 "market_data": {"provider": "lean", "folder": self.bars, "symbols": self.symbols},
                 "strategies": [QUIET],
             },
@@ -85,6 +87,12 @@ def run_until(platform: Platform, last_minute: int) -> list[CycleReport]:
     """Open the session `DAY` as a start does, with a recovery, and run it up to and with `last_minute`."""
     platform.simulated_session(DAY).open()
     return go_on_until(platform, last_minute)
+
+
+def pass_time(platform: Platform, minute: int) -> None:
+    """Let time pass to the tick of `minute`, without a cycle."""
+    assert isinstance(platform.clock, SimulatedClock)
+    platform.clock.advance_to(ticks(platform.calendar.session(DAY))[minute])
 
 
 def go_on_until(platform: Platform, last_minute: int) -> list[CycleReport]:

@@ -145,7 +145,6 @@ def test_the_latest_close_has_its_age_from_the_end_of_its_bar(session: Session) 
     assert bars.latest("A", 2) == LastClose(price=100_500, minute=1, age=60)
     assert bars.latest("A", 389) == LastClose(price=99_100, minute=3, age=386 * 60)
     assert bars.latest("B", 389) is None
-    assert [bars.latest_minutes(minute).tolist() for minute in (0, 2, 5)] == [[-1, -1], [1, -1], [3, -1]]
     with pytest.raises(InvalidInput, match="XYZ"):
         bars.latest("XYZ", 3)
 

@@ -23,7 +23,7 @@ from trading_platform.domain.records import bar_t, decision_t, out_t
 from trading_platform.domain.signals import ExitReason
 from trading_platform.engine.inputs import pack, unpack
 from trading_platform.marketdata.bars import SessionBars, session_bars
-from trading_platform.orders.intents import WorkingOrders, make_intents
+from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.portfolio.account import AccountView, untraded
 from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
@@ -266,7 +266,7 @@ def test_a_stop_that_outlived_its_position_is_taken_back() -> None:
     desk = DecisionDesk([STRATEGY], Limits(), SESSION)
     decisions = desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(outs(),)), account).decisions
     assert brief(decisions) == [("PROTECT", "SPY", 0)]
-    working = WorkingOrders(statuses=orders, at_broker=shown)
+    working = SessionOrders(statuses=orders, at_broker=shown)
     (intent,) = make_intents("paper", decisions, working, lambda _: True)
     assert (intent.kind, intent.target, intent.quantity) == (IntentKind.REDUCE, "tp-stop", 0)
 

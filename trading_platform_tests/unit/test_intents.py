@@ -16,7 +16,7 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
-from trading_platform.orders.intents import WorkingOrders, make_intents
+from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform_tests.factories.orders import BAR, at_broker, decision, status
 
 STOP = Decimal("9.0000")
@@ -29,7 +29,7 @@ ENDED = (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
 def made(
     *decisions: Decision, orders: tuple[OrderStatus, ...] = (), shown: dict[str, BrokerOrder] | None = None
 ) -> tuple[OrderIntent, ...]:
-    working = WorkingOrders(statuses=orders, at_broker=shown or {})
+    working = SessionOrders(statuses=orders, at_broker=shown or {})
     return make_intents("paper", decisions, working, lambda strategy: strategy == "s")
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from trading_platform.domain.errors import Inconsistent
+from trading_platform.domain.lifecycle import STEPS, can_follow, step
 from trading_platform.domain.orders import OrderState
-from trading_platform.orders.lifecycle import STEPS, can_follow, step
 from trading_platform_tests.factories.orders import BAR
 
 # Rows: from. Columns: to, in the order of the header. x: can follow.

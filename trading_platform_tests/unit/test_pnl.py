@@ -6,7 +6,7 @@ from decimal import Decimal
 from trading_platform.accounting.average_cost import cash, fold
 from trading_platform.domain.fills import Fill
 from trading_platform.domain.orders import Side
-from trading_platform.performance.pnl import Totals, results, totals, trades
+from trading_platform.performance.pnl import Totals, results, results_between, totals, trades
 
 T0 = datetime(2013, 10, 9, 13, 31, tzinfo=UTC)
 
@@ -105,3 +105,38 @@ def test_nothing_traded_is_nothing_made() -> None:
     assert trades([]) == ()
     assert results([], {}) == ()
     assert totals([]).net == 0
+
+
+# The tape again, told in two parts: minutes 0 to 8, and 9 to 20. At the cut strategy a holds 150 SPY, which cost
+# 1,505.00, and 3 IBM; b is flat for good.
+CUT = T0 + timedelta(minutes=9)
+
+
+def test_the_results_of_one_period_after_the_other_add_up_to_the_books() -> None:
+    fills = tape(TAPE)
+    at_cut = fold(fill for fill in fills if fill.time < CUT).values()
+    at_end = fold(fills).values()
+    first = results_between((), at_cut, {"SPY": Decimal("10.20"), "IBM": Decimal("185.00")})
+    second = results_between(at_cut, at_end, MARKS)
+    assert [(one.strategy, one.symbol, one.realised, one.fees, one.round_trips) for one in first] == [
+        ("a", "IBM", Decimal("0.00"), Decimal("1.00"), 0),
+        ("a", "SPY", Decimal("70.00"), Decimal("3.00"), 0),
+        ("b", "SPY", Decimal("-0.50"), Decimal("2.00"), 1),
+    ]
+    # Of b nothing is told any more: it neither held nor traded.
+    assert [(one.strategy, one.symbol, one.realised, one.fees, one.round_trips) for one in second] == [
+        ("a", "IBM", Decimal("0.99"), Decimal("1.00"), 0),
+        ("a", "SPY", Decimal("-5.00"), Decimal("1.35"), 1),
+    ]
+    # 150 x 10.20 - 1,505.00 = 25.00 and 3 x 185.00 - 555.03 = -0.03 at the cut; at the end as without a cut.
+    assert totals(first).unrealised == Decimal("24.97")
+    assert totals(second).unrealised == Decimal("-1.52")
+    whole = totals(results(at_end, MARKS))
+    for name in ("realised", "fees", "round_trips"):
+        assert getattr(totals(first), name) + getattr(totals(second), name) == getattr(whole, name)
+
+
+def test_what_is_held_is_told_though_nothing_was_traded() -> None:
+    held = fold(tape("0 a SPY buy 10 at 10.00 fee 1.00")).values()
+    (one,) = results_between(held, held, {"SPY": Decimal("10.50")})
+    assert (one.quantity, one.realised, one.fees, one.unrealised) == (10, Decimal(0), Decimal(0), Decimal("5.00"))

@@ -36,6 +36,12 @@ def can_follow(state: OrderState, then: OrderState) -> bool:
     return then in STEPS[state]
 
 
+def require_can_follow(intent_id: str, state: OrderState, then: OrderState) -> None:
+    """Raise `Inconsistent` if an order in `state` cannot come to `then`."""
+    if not can_follow(state, then):
+        raise Inconsistent(f"order {intent_id} is {state} and cannot become {then}")
+
+
 def step(
     intent_id: str,
     state: OrderState,
@@ -46,6 +52,5 @@ def step(
     detail: str = "",
 ) -> OrderEvent:
     """The event that takes an order from `state` to `then`. Raises `Inconsistent` if that cannot happen."""
-    if not can_follow(state, then):
-        raise Inconsistent(f"order {intent_id} is {state} and cannot become {then}")
+    require_can_follow(intent_id, state, then)
     return OrderEvent(intent_id=intent_id, state=then, at=at, broker_order_id=broker_order_id, detail=detail)
