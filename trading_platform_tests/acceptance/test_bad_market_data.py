@@ -19,6 +19,7 @@ from trading_platform.calendars.sessions import Session
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.reports import CycleReport, DataProblem
 from trading_platform.engine.cycle import run_cycle
+from trading_platform.engine.inputs import unpack
 from trading_platform.marketdata import fetch
 from trading_platform.marketdata.provider import Provider
 from trading_platform_tests.sessions.books import Book, exchange_orders, go_on_until, pass_time, run_until, with_parts
@@ -140,6 +141,36 @@ def test_a_bar_out_of_order_is_refused(book_of: Callable[..., Book], tmp_path: P
         seen.stages.release()
     assert fetched.problems == (DataProblem(symbol="AAA", what="bar out of order"),)
     assert [int(count) for count in (fetched.bars.bars["time"][:, :3] != 0).sum(axis=1)] == [2, 2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A source that has AAA's bar of minute 1 only with that of minute 2."""
+
+    provider: Provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.provider, name)
+
+    def minute_bars(self, symbol: str, session: date, until: datetime) -> npt.NDArray[Any]:
+        bars = self.provider.minute_bars(symbol, session, until)
+        return bars[:1] if symbol == "AAA" and len(bars) == 2 else bars
+
+
+def test_a_bar_that_comes_late_is_recorded_with_the_minute_that_saw_it(
+    book_of: Callable[..., Book], tmp_path: Path
+) -> None:
+    write_tape(tmp_path / "bars", TAPE)
+    with book_of("AAA", "BBB").open() as platform:
+        late: Any = Late(provider=platform.provider)
+        seen = with_parts(platform, provider=late, strategies=platform.stages.parts.strategies)
+        reports = run_until(seen, 3)
+        records = [platform.ledger.cycle(report.bar_time) for report in reports]
+        seen.stages.release()
+    inputs = [unpack(record.inputs) for record in records if record is not None]
+    assert [plain["first_minute"] for plain, _ in inputs] == [0, 1, 1, 3]
+    assert [arrays["bars"].shape for _, arrays in inputs] == [(2, 1), (2, 1), (2, 2), (2, 1)]
+    assert [int(bar["time"] != 0) for _, arrays in inputs for bar in arrays["bars"][0]] == [1, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

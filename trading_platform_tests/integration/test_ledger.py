@@ -234,6 +234,14 @@ def test_an_order_goes_through_its_life(ledger: Ledger, values: "LedgerValues") 
     assert ledger.orders(date(2013, 10, 10)) == ()
 
 
+def test_a_step_that_cannot_follow_what_is_recorded_is_refused(ledger: Ledger, values: "LedgerValues") -> None:
+    record_intents(ledger, values.intent(0))
+    ledger.append_events([event(values.intent(0), OrderState.CANCELLED)])
+    with pytest.raises(Inconsistent, match="is cancelled and cannot become acknowledged"):
+        ledger.append_events([event(values.intent(0), OrderState.ACKNOWLEDGED)])
+    assert [step.state for step in ledger.events(values.intent(0).id)] == [OrderState.CANCELLED]
+
+
 @pytest.mark.parametrize("state", [state for state in OrderState if state is not OrderState.INTENDED])
 def test_an_order_is_open_until_it_has_ended(ledger: Ledger, values: "LedgerValues", state: OrderState) -> None:
     record_intents(ledger, values.intent(0))

@@ -4,7 +4,7 @@ The tape of test_hand_worked_tape.py: two entries are decided on minute 1, and t
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import pytest
 
 from trading_platform.bootstrap import Platform
 from trading_platform.calendars.sessions import bar_time
+from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.decisions import Rule, Verdict
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.orders import Accepted, IntentKind, Order, OrderState, OrderType, Side
 from trading_platform.domain.reports import Break, CycleReport
 from trading_platform.orders.reconcile import ACCOUNT, Reconciler
@@ -259,3 +261,117 @@ def test_what_is_held_is_let_out_although_entries_are_frozen(platform: Platform,
     reports = go_on_until(seen, LAST_MINUTE)
     assert all(report.reconciled.breaks for report in reports)
     assert exchange_result(book.exchange_file) == RESULT
+
+
+def breaks(report: CycleReport) -> dict[str, str]:
+    return {found.symbol: found.what for found in report.reconciled.breaks}
+
+
+def test_an_order_that_the_broker_does_not_know_any_more_is_a_break(platform: Platform) -> None:
+    seen, line = behind(platform)
+    run_until(seen, 3)
+    line.forgets = frozenset({"AAA"})
+    (report,) = go_on_until(seen, 4)
+    assert "the broker does not know order tp-" in breaks(report)["AAA"]
+    line.forgets = frozenset()
+    (report,) = go_on_until(seen, 5)
+    assert breaks(report) == {}
+
+
+def test_an_order_that_works_at_the_broker_and_not_here_is_a_break(platform: Platform) -> None:
+    run_until(platform, 0)
+    deadline = bar_time(platform.calendar.session(DAY), 5)
+    stranger = Order(
+        intent_id="by-hand", symbol="BBB", side=Side.BUY, type=OrderType.LIMIT, quantity=10, limit_price=Decimal("1.00")
+    )
+    assert isinstance(platform.broker.submit(stranger, deadline), Accepted)
+    (report,) = go_on_until(platform, 1)
+    assert breaks(report) == {"BBB": "order by-hand works at the broker and not in the ledger"}
+    assert entries(report) == {"AAA": ENTERED, "BBB": FROZEN}
+
+
+def test_an_execution_that_is_not_as_it_was_booked_is_a_break(platform: Platform) -> None:
+    seen, line = behind(platform)
+    run_until(seen, 2)
+    booked = platform.ledger.fills()
+    line.dearer = Decimal("0.01")
+    (report,) = go_on_until(seen, 3)
+    assert "is not as it was booked" in breaks(report)["BBB"]
+    assert platform.ledger.fills()[: len(booked)] == booked
+
+
+# What is sent late.
+
+
+def intents_left_unsent(platform: Platform, kind: IntentKind, number: int) -> None:
+    """Run until the process dies before the sending of the `number`-th call, which is one of `kind`."""
+
+    def die() -> None:
+        raise ProcessDied
+
+    with watched(platform, Points("before send", number, die)) as seen, pytest.raises(ProcessDied):
+        run_until(seen, LAST_MINUTE)
+    left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.INTENDED]
+    assert kind in left
+
+
+def test_an_exit_that_was_not_sent_is_not_sent_in_a_later_session(platform: Platform, book: Book) -> None:
+    # Calls 1 and 2 are the entries, 3 the reduction of BBB's stop, 4 its exit.
+    intents_left_unsent(platform, IntentKind.EXIT, 4)
+    before = exchange_orders(book.exchange_file)
+    clock = platform.clock
+    assert isinstance(clock, SimulatedClock)
+    clock.advance_to(platform.calendar.next(DAY).open)
+    report = platform.stages.recover().report
+    assert report.resent == 0
+    late = [one for one in platform.ledger.orders(DAY) if one.intent.kind is IntentKind.EXIT]
+    assert [one.state for one in late] == [OrderState.EXPIRED]
+    assert platform.ledger.events(late[0].intent.id)[-1].detail == "its session is over"
+    assert [row[0] for row in exchange_orders(book.exchange_file)] == [row[0] for row in before]
+
+
+def test_in_its_own_session_it_is_sent(platform: Platform) -> None:
+    intents_left_unsent(platform, IntentKind.EXIT, 4)
+    assert platform.stages.recover().report.resent == 1
+
+
+def test_an_exit_that_does_not_fit_what_is_held_any_more_is_not_sent(
+    platform: Platform, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intents_left_unsent(platform, IntentKind.EXIT, 4)
+    before = exchange_orders(book.exchange_file)
+    monkeypatch.setattr(Reconciler, "_sellable", lambda _self, _orders: {("timed_entry", "BBB"): 159})
+    assert platform.stages.recover().report.resent == 0
+    (late,) = (one for one in platform.ledger.orders(DAY) if one.intent.kind is IntentKind.EXIT)
+    assert (late.state, late.intent.quantity) == (OrderState.EXPIRED, 160)
+    assert exchange_orders(book.exchange_file) == before
+
+
+def test_an_exit_is_withheld_while_its_stop_cannot_be_reduced(platform: Platform, book: Book) -> None:
+    seen, _ = behind(platform, keeps_stops=True)
+    run_until(seen, LAST_MINUTE)
+    exits = [one for one in platform.ledger.orders(DAY) if one.intent.kind is IntentKind.EXIT]
+    assert exits
+    assert {one.state for one in exits} == {OrderState.REJECTED}
+    assert {platform.ledger.events(one.intent.id)[-1].detail for one in exits} == {
+        "withheld: the resting stop could not be reduced"
+    }
+    # What has been sold was sold by the stops.
+    assert all(fill.side is Side.BUY or fill.symbol == "AAA" for fill in platform.ledger.fills())
+    assert repeated_orders(book.exchange_file) == []
+
+
+def test_a_book_goes_forward_in_time(platform: Platform) -> None:
+    run_until(platform, 0)
+    with pytest.raises(InvalidInput, match=r"has traded the session 2013-10-09, which is later than 2013-10-08"):
+        platform.simulated_session(date(2013, 10, 8)).open()
+
+
+def test_a_minute_is_not_skipped(platform: Platform) -> None:
+    run_until(platform, 3)
+    session = platform.simulated_session(DAY)
+    for minute in (5, 2, 390, -1):
+        with pytest.raises(InvalidInput, match=f"minute {minute} of the session 2013-10-09 is not its turn"):
+            session.tick(minute)
+    session.tick(3)
+    session.tick(4)
