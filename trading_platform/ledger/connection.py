@@ -22,6 +22,8 @@ from trading_platform.domain.errors import (
 from trading_platform.ledger.schema import APPEND_ONLY, NOT_CURRENT, SHARD_RULE
 
 _NO_TABLE: Final = "42P01"
+_RESOURCES: Final = "53"
+"""SQLSTATE's class of a server that lacks disk, memory or connections."""
 _TEMPORARY_STATES: Final = frozenset(
     {
         "25P03",  # idle in a transaction for too long
@@ -100,7 +102,7 @@ def translated(url: URL) -> Iterator[None]:
     """Turn the driver's errors into the platform's.
 
     Raises:
-        DatabaseUnavailable: the server cannot be reached, went away or is too busy.
+        DatabaseUnavailable: the server cannot be reached, went away, is too busy, or lacks disk or memory.
         NotOwner: the fence refused an intent.
         Inconsistent: a constraint refused a row: it is there already, or what it belongs to is not.
         InvalidInput: the database has no ledger in it.
@@ -134,6 +136,8 @@ def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:
             where=place(url),
             mend="Bring its tables up to date with `trading-platform db migrate`",
         )
+    if (state or "").startswith(_RESOURCES) and state not in _TEMPORARY_STATES:
+        return _exhausted(url, said)
     if state in _TEMPORARY_STATES or (state or "").startswith("08") or error.connection_invalidated:
         return _unavailable(url, said)
     if isinstance(error, sa.exc.IntegrityError):
@@ -144,12 +148,22 @@ def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:
 
 
 def _unavailable(url: URL, said: str) -> DatabaseUnavailable:
-    password = url.password
-    if password and password in said:
-        said = "it gave no reason that can be shown"
     return DatabaseUnavailable(
-        f"the database at {place(url)} does not answer: {said}. Start it (a local one: `trading-platform db start`) and go on."
+        f"the database at {place(url)} does not answer: {_shown(url, said)}. "
+        "Start it (a local one: `trading-platform db start`) and go on."
     )
+
+
+def _exhausted(url: URL, said: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"the database at {place(url)} has no room to work in: {_shown(url, said)}. "
+        "Give it room (disk, memory) and go on."
+    )
+
+
+def _shown(url: URL, said: str) -> str:
+    """What the driver said, unless it repeats the password."""
+    return "it gave no reason that can be shown" if url.password and url.password in said else said
 
 
 def _tells_password(url: URL, error: Exception) -> bool:

@@ -25,7 +25,7 @@ from trading_platform.ledger import append, queries, schema
 from trading_platform.ledger import ownership as fence
 from trading_platform.ledger.connection import open_engine, reading, transaction
 from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
-from trading_platform.ledger.queries import AttemptKey, Extremes, Lineage, ProfitAndLoss
+from trading_platform.ledger.queries import Extremes, Lineage, ProfitAndLoss
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
 
 if TYPE_CHECKING:
@@ -234,11 +234,6 @@ class Ledger:
         if events:
             with transaction(self._engine) as connection:
                 append.events(connection, events)
-
-    def ended_attempts(self, bar_time: datetime) -> Mapping[AttemptKey, int]:
-        """How many intents of a bar ended with quantity still to do: the next attempt's number, 0 where left out."""
-        with reading(self._engine) as connection:
-            return queries.ended_attempts(connection, self.book, bar_time)
 
     def filled_entries(self, session: date) -> dict[tuple[str, str], int]:
         """How many entries of a session have a fill, by strategy and symbol; pairs without one are left out."""

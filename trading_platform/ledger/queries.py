@@ -4,7 +4,7 @@ Functions take a connection and give frozen values. Folds of fills (positions, c
 statement `pnl` is their independent check in SQL, and is for reports.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,12 +14,9 @@ import sqlalchemy as sa
 
 from trading_platform.domain.decisions import Decision, TradingMode
 from trading_platform.domain.fills import Fill
-from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent, OrderStatus
+from trading_platform.domain.orders import OrderEvent, OrderIntent, OrderStatus
 from trading_platform.ledger import rows
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
-
-AttemptKey = tuple[str, str, IntentKind, int]
-"""Strategy, symbol, kind and leg: with the book and the bar's time, what an intent's attempts are counted by."""
 
 _BOOK: Final = sa.text("""
 /* book: its opening cash */
@@ -145,16 +142,6 @@ SELECT strategy, symbol, count(*) AS entries FROM intents
 WHERE book = :book AND session = :session AND kind = 'entry'
   AND EXISTS (SELECT FROM fills WHERE intent_id = intents.id)
 GROUP BY strategy, symbol
-""")
-
-_ENDED_ATTEMPTS: Final = sa.text("""
-/* ended_attempts: intents of a bar that ended with quantity still to do; entries never count */
-SELECT strategy, symbol, kind, leg, count(*) AS attempts FROM intents
-WHERE book = :book AND bar_time = :bar_time AND kind <> 'entry'
-  AND (SELECT state FROM order_events WHERE intent_id = intents.id ORDER BY sequence DESC LIMIT 1)
-      IN ('rejected', 'cancelled', 'expired')
-  AND (SELECT coalesce(sum(quantity), 0) FROM fills WHERE intent_id = intents.id) < quantity
-GROUP BY strategy, symbol, kind, leg
 """)
 
 _EXTREMES: Final = sa.text("""
@@ -342,12 +329,6 @@ def filled_entries(connection: sa.Connection, book: str, session: date) -> dict[
     """How many entries of a session have a fill, by strategy and symbol; pairs without one are left out."""
     found = connection.execute(_FILLED_ENTRIES, {"book": book, "session": session})
     return {(row.strategy, row.symbol): row.entries for row in found}
-
-
-def ended_attempts(connection: sa.Connection, book: str, bar_time: datetime) -> Mapping[AttemptKey, int]:
-    """How many intents of a bar ended with quantity still to do, by key; keys without one are left out (Law 3)."""
-    found = connection.execute(_ENDED_ATTEMPTS, {"book": book, "bar_time": bar_time})
-    return {(row.strategy, row.symbol, IntentKind(row.kind), row.leg): row.attempts for row in found}
 
 
 def extremes(connection: sa.Connection, book: str, session: date) -> Extremes:

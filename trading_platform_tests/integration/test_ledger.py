@@ -258,24 +258,6 @@ def test_an_event_of_no_intent_is_refused(ledger: Ledger, values: "LedgerValues"
     assert ledger.events(values.intent(0).id) == ()
 
 
-def test_attempts_count_what_ended_unfinished(ledger: Ledger, values: "LedgerValues") -> None:
-    ends = {"IBM": OrderState.REJECTED, "AIG": OrderState.FILLED, "SPY": OrderState.UNKNOWN, "BAC": OrderState.EXPIRED}
-    exits = {symbol: values.intent(5, symbol, kind=IntentKind.EXIT) for symbol in ends}
-    entry = values.intent(5, "AAPL")
-    record_intents(ledger, *exits.values(), entry)
-    ledger.append_events([event(exits[symbol], state) for symbol, state in ends.items()])
-    ledger.append_events([event(entry, OrderState.REJECTED)])
-    # A cancel that came too late: everything was sold.
-    ledger.book_executions([values.execution(exits["BAC"], "x", 100, "14.1")], {}, NOW)
-    assert ledger.ended_attempts(values.bar(5)) == {("gap_and_go", "IBM", IntentKind.EXIT, 0): 1}
-    assert ledger.ended_attempts(values.bar(6)) == {}
-    again = values.intent(5, "IBM", kind=IntentKind.EXIT, attempt=1)
-    record_intents(ledger, again)
-    ledger.append_events([event(again, OrderState.CANCELLED)])
-    assert ledger.ended_attempts(values.bar(5)) == {("gap_and_go", "IBM", IntentKind.EXIT, 0): 2}
-    assert [it.id for it in ledger.intents(values.bar(5))][-1] == again.id
-
-
 def test_filled_entries_count_intents_not_fills(ledger: Ledger, values: "LedgerValues") -> None:
     entries = [values.intent(0), values.intent(1), values.intent(2), values.intent(0, "SPY")]
     leaving = values.intent(3, kind=IntentKind.EXIT)
