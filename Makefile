@@ -14,18 +14,20 @@ help: ## Show these commands
 setup: $(STAMP) ## Make .venv with everything that requirements.lock names
 	@echo "$(VENV) is ready"
 
-$(STAMP): requirements.lock
-	@set -e; found=; \
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; found=; bare=; \
 	for python in $(PYTHONS); do \
-	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; fi; \
+	  [ -n "$$bare" ] || bare=$$python; \
 	done; \
-	if [ -z "$$found" ]; then \
-	  echo "Python 3.11 or newer is needed and was not found. On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	if [ -z "$$found" ] && [ -n "$$bare" ]; then \
+	  version=$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "$$bare lacks its venv module. On Debian and Ubuntu: apt-get install python$$version-venv" >&2; \
 	  exit 1; \
 	fi; \
-	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
-	  version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	  echo "$$found lacks its venv module. On Debian and Ubuntu: apt-get install python$$version-venv" >&2; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer is needed and was not found. On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
 	  exit 1; \
 	fi; \
 	echo "Installing into $(VENV) (the first time takes a minute or two)"; \

@@ -1,5 +1,6 @@
 """The one place that turns settings into objects, and that names concrete adapters."""
 
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from trading_platform.brokers.paper import PaperExchange
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import MarketData, Settings
 from trading_platform.domain.clock import Clock, SimulatedClock
-from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.ids import is_symbol
 from trading_platform.engine.cycle import SimulatedSession
 from trading_platform.engine.stages import Parts, Stages
@@ -54,11 +55,14 @@ class Platform:
         return SimulatedSession(self.stages, self.clock, day, session_configuration(self.settings))
 
     def close(self) -> None:
-        """Give back the shards and what is held open."""
-        self.stages.release()
-        if isinstance(self.broker, PaperExchange):
-            self.broker.close()
-        self.ledger.engine.dispose()
+        """Give back the shards and what is held open, whatever becomes of each."""
+        with ExitStack() as open_parts:
+            open_parts.callback(self.ledger.engine.dispose)
+            if isinstance(self.broker, PaperExchange):
+                open_parts.callback(self.broker.close)
+            # What ends the platform may be that very fault, and says more. A lease ends by itself.
+            with suppress(DatabaseUnavailable, NotOwner):
+                self.stages.release()
 
 
 def databases(settings: Settings) -> DatabaseUrls:
@@ -70,8 +74,12 @@ def databases(settings: Settings) -> DatabaseUrls:
 def open_ledger(settings: Settings) -> Ledger:
     """The ledger of the settings' book, migrated to this version's schema."""
     engine = open_engine(databases(settings).ledger)
-    upgrade(engine)
-    return Ledger(engine, book=settings.account.book)
+    try:
+        upgrade(engine)
+        return Ledger(engine, book=settings.account.book)
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def build(settings: Settings, clock: Clock) -> Platform:
@@ -86,10 +94,12 @@ def build(settings: Settings, clock: Clock) -> Platform:
     strategies = tuple(load_strategy(one.name, one.profile, one.parameters) for one in settings.strategies)
     if not strategies:
         raise InvalidInput("no strategy is active", where="strategies", mend="Name at least one")
-    ledger = open_ledger(settings)
-    broker = _paper_exchange(settings, calendar, provider, clock)
-    stages = Stages(
-        Parts(
+    with ExitStack() as made:
+        ledger = open_ledger(settings)
+        made.callback(ledger.engine.dispose)
+        broker = _paper_exchange(settings, calendar, provider, clock)
+        made.callback(broker.close)
+        parts = Parts(
             ledger=ledger,
             broker=broker,
             provider=provider,
@@ -104,17 +114,19 @@ def build(settings: Settings, clock: Clock) -> Platform:
             lease=_lease_times(settings),
             call_deadline=_seconds(settings.execution.call_deadline_seconds),
         )
-    )
-    return Platform(
-        settings=settings,
-        clock=clock,
-        calendar=calendar,
-        provider=provider,
-        broker=broker,
-        ledger=ledger,
-        stages=stages,
-        symbols=symbols,
-    )
+        platform = Platform(
+            settings=settings,
+            clock=clock,
+            calendar=calendar,
+            provider=provider,
+            broker=broker,
+            ledger=ledger,
+            stages=Stages(parts),
+            symbols=symbols,
+        )
+        # It stands, and is closed by whoever asked for it.
+        made.pop_all()
+    return platform
 
 
 def session_configuration(settings: Settings) -> dict[str, Any]:

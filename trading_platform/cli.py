@@ -22,6 +22,7 @@ from trading_platform.domain.errors import InvalidInput, TradingPlatformError
 if TYPE_CHECKING:
     from trading_platform.config.settings import Settings
     from trading_platform.ledger.ledger import Ledger
+    from trading_platform.ledger.queries import ProfitAndLoss
 
 FAULT: Final = 1
 UNUSABLE: Final = 2
@@ -122,8 +123,10 @@ def run_session(*, book: str | None, as_json: bool, **market: str | None) -> Non
 @_json_option
 def positions(*, book: str | None, as_json: bool) -> None:
     """What is held, at average cost."""
-    held = [one for one in _ledger(book).holdings().positions.values() if one.quantity]
-    _show(held, ("strategy", "symbol", "quantity", "cost", "opened_at"), as_json=as_json, none="Nothing is held.")
+    ledger = _ledger(book)
+    held = [one for one in ledger.holdings().positions.values() if one.quantity]
+    shown = ("strategy", "symbol", "quantity", "cost", "opened_at")
+    _show(ledger, "Positions", held, shown, as_json=as_json, none="Nothing is held")
 
 
 @commands.command()
@@ -132,7 +135,7 @@ def positions(*, book: str | None, as_json: bool) -> None:
 @_json_option
 def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
     """Every order and change that was intended, with where it stands."""
-    wanted = _date(day)
+    wanted, ledger = _date(day), _ledger(book)
     rows = [
         {
             **_plain(status.intent),
@@ -140,10 +143,10 @@ def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
             "filled": status.filled,
             "broker_order_id": status.broker_order_id,
         }
-        for status in _ledger(book).orders(wanted)
+        for status in ledger.orders(wanted)
     ]
     shown = ("bar_time", "strategy", "symbol", "kind", "side", "type", "quantity", "filled", "state")
-    _show(rows, shown, as_json=as_json, none="No order was intended.")
+    _show(ledger, "Orders", rows, shown, as_json=as_json, none="No order was intended")
 
 
 @commands.command()
@@ -153,18 +156,35 @@ def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
 def fills(*, book: str | None, day: str | None, as_json: bool) -> None:
     """Every execution that is booked."""
     shown = ("time", "strategy", "symbol", "side", "quantity", "price", "fee")
-    wanted = _date(day)
-    _show(_ledger(book).fills(wanted), shown, as_json=as_json, none="Nothing was filled.")
+    wanted, ledger = _date(day), _ledger(book)
+    _show(ledger, "Fills", ledger.fills(wanted), shown, as_json=as_json, none="Nothing was filled")
 
 
 @commands.command()
 @_book_option
 @_json_option
 def pnl(*, book: str | None, as_json: bool) -> None:
-    """Realised profit and fees by strategy and symbol, dollars."""
-    rows = [{**_plain(row), "net": str(row.realised - row.fees)} for row in _ledger(book).pnl()]
-    shown = ("strategy", "symbol", "bought_quantity", "sold_quantity", "realised", "fees", "net")
-    _show(rows, shown, as_json=as_json, none="Nothing was traded.")
+    """Realised and unrealised profit and fees by strategy and symbol, dollars.
+
+    What is held is valued at the price that the latest recorded minute saw; without one, at its cost.
+    """
+    from trading_platform.terminal.summary import last_marks
+
+    ledger = _ledger(book)
+    marks = last_marks(ledger)
+    rows = [{**_plain(row), **_plain(_unrealised(row, marks.get(row.symbol)))} for row in ledger.pnl()]
+    shown = ("strategy", "symbol", "bought_quantity", "sold_quantity", "realised", "unrealised", "fees", "net")
+    _show(ledger, "Profit and loss", rows, shown, as_json=as_json, none="Nothing was traded")
+
+
+def _unrealised(row: "ProfitAndLoss", mark: Decimal | None) -> dict[str, Decimal | None]:
+    held = row.bought_quantity - row.sold_quantity
+    open_profit = held * mark - row.cost if held and mark is not None else Decimal("0.0000")
+    return {
+        "mark": mark if held else None,
+        "unrealised": open_profit,
+        "net": row.realised + open_profit - row.fees,
+    }
 
 
 @commands.group()
@@ -302,23 +322,28 @@ def _where(settings: "Settings") -> str:
     return f"the local server in {settings.data_folder / 'db'}"
 
 
-def _show(rows: Iterable[Any], columns: tuple[str, ...], *, as_json: bool, none: str) -> None:
-    found = [row if isinstance(row, dict) else _plain(row) for row in rows]
+def _show(
+    ledger: "Ledger", title: str, rows: Iterable[Any], columns: tuple[str, ...], *, as_json: bool, none: str
+) -> None:
+    """Rows of one book, which each answer names: left out, the option may mean the latest demo's."""
+    found = [{"book": ledger.book, **_plain(row)} for row in rows]
     if as_json:
         _print_json(found)
         return
     if not found:
-        click.echo(none)
+        click.echo(f"{none} in book {ledger.book}.")
         return
     from trading_platform.terminal.screen import print_rows
 
-    print_rows(found, columns)
+    print_rows(found, columns, f"{title} of book {ledger.book}")
 
 
 def _plain(value: Any) -> Any:
     """A value of the domain in JSON's terms; money stays exact, as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime | date):

@@ -8,7 +8,8 @@ in order, for all symbols with open orders (by symbol within a minute). An order
 arrives if that is within `open_grace` of its start, else from the next; a fill is seen once its bar has closed. A
 minute without a bar fills nothing; a bar that may only be late is waited for until `bar_patience` after its minute.
 An execution's time is 59 seconds after the start of its bar, whether at the open or later: within the minute that
-filled it, never before the order arrived, and never earlier than that of an execution before it.
+filled it, never before the order arrived, and never earlier than that of an execution before it. An order for a minute
+that is matched already, of a clock that went back, is refused: it would wait for a moment that has passed.
 
 **Orders.** Day orders in the regular session alone; what is open expires at the close. Long only: all open sales of a
 symbol together never exceed what is held. A buy holds buying power at its limit, its stop, or the last close; slippage,
@@ -22,8 +23,9 @@ what they protected sold. Cancelling the entry leaves the stop with what was fil
 it to 0, ends it for later fills of the entry as well.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -138,34 +140,36 @@ class PaperExchange:
 
     def find(self, intent_id: str) -> Found | Absent | Unknown:
         """The oldest order with this id, open or ended."""
-        with self._lock:
-            self._advance(self._clock.now())
+        with self._present():
             orders = self._book.orders_of(intent_id)
             return Found(order=self._book.reported(orders[0])) if orders else Absent()
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Every order that may still fill, in order of arrival, attached stops of working entries included."""
-        with self._lock:
-            self._advance(self._clock.now())
+        with self._present():
             return tuple(self._book.reported(order) for order in self._book.open_orders())
 
     def executions(self, since: datetime) -> tuple[Execution, ...]:
         """Executions at or after `since`, oldest first."""
-        with self._lock:
-            self._advance(self._clock.now())
+        with self._present():
             return self._book.executions(since)
 
     def positions(self) -> Mapping[str, int]:
         """Shares held by symbol."""
-        with self._lock:
-            self._advance(self._clock.now())
+        with self._present():
             return self._book.holdings()
 
     def cash(self) -> Decimal:
         """Cash in dollars, nothing taken off for open orders."""
-        with self._lock:
-            self._advance(self._clock.now())
+        with self._present():
             return self._book.cash()
+
+    @contextlib.contextmanager
+    def _present(self) -> Iterator[None]:
+        """The venue brought to the clock, while it is read. Raises `TemporaryError` if its book cannot be used now."""
+        with self._lock, self._book.reading():
+            self._advance(self._clock.now())
+            yield
 
     def _answer(self, deadline: datetime, act: Callable[[datetime], int]) -> Accepted | Rejected | Unknown:
         """Do `act` in one transaction at the present moment, and say how it went."""
@@ -241,6 +245,12 @@ class PaperExchange:
             minute += _MINUTE
         if minute >= int(session.close.timestamp()):
             raise Refused("no minute of the session is left to fill a day order")
+        matched = max(self._matched, self._book.matched_until())
+        if minute < matched:
+            raise Refused(
+                f"the clock, {now.isoformat()}, lies before what is matched already: all minutes up to "
+                f"{datetime.fromtimestamp(matched, UTC).isoformat()} are over here"
+            )
         return session, minute
 
     def _afford(self, order: Order, session: Session, now: datetime) -> int:

@@ -36,6 +36,9 @@ from trading_platform.domain.money import dollars_from_units, units_from_dollars
 from trading_platform.domain.orders import BrokerOrder, Execution, OrderState, OrderType, Side
 
 _LOCK_SECONDS: Final = 4.0
+_MAKE_ROOM: Final = "Make room on its disk and run it again"
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,9 @@ _COLUMNS: Final = tuple(field.name for field in dataclasses.fields(BookedOrder))
 class PaperBook:
     """The file, opened and checked.
 
-    Raises `InvalidInput` for a file that is not a paper book, is damaged, or belongs to another account.
+    Raises:
+        InvalidInput: the file is not a paper book, is damaged, or belongs to another account.
+        TemporaryError: another holds it, or the disk is full or fails.
     """
 
     def __init__(self, path: Path, *, account: str, opening_cash: Decimal) -> None:
@@ -85,11 +90,10 @@ class PaperBook:
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(f"the file cannot be opened ({error})") from error
         try:
-            self._open(opening_cash)
-        except (sqlite3.Error, ValueError, ArithmeticError, TypeError) as error:
+            with self._translated():
+                self._open(opening_cash)
+        except (ValueError, ArithmeticError, TypeError) as error:
             self.close()
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                raise TemporaryError(f"the paper book {path} is busy: {error}") from error
             raise self._unusable(f"the file is no readable paper book ({error})") from error
         except BaseException:
             self.close()
@@ -104,24 +108,58 @@ class PaperBook:
         """One transaction: all of what is done within is on the disk at its end, or nothing of it.
 
         Raises:
-            TemporaryError: the lock was not to be had; nothing has changed.
+            TemporaryError: the lock was not to be had, or the disk is full or fails; nothing has changed.
+            InvalidInput: the file is damaged; nothing has changed.
             OutcomeUnknown: the commit failed.
         """
-        try:
+        with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise TemporaryError(f"the paper book {self._path} is busy: {error}") from error
         try:
-            yield
+            with self._translated():
+                yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise OutcomeUnknown(f"the paper book {self._path} could not be written: {error}") from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Reads, with the changes that they need first: whoever reads may ask again, so nothing is in doubt.
+
+        Raises:
+            TemporaryError: the lock was not to be had, or the disk is full or fails.
+            InvalidInput: the file is damaged.
+        """
+        try:
+            with self._translated():
+                yield
+        except OutcomeUnknown as error:
+            raise TemporaryError(f"{error}. {_MAKE_ROOM}") from error
+
+    def _roll_back(self) -> None:
+        # A full disk may have ended the transaction already, and then there is nothing to roll back.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            # A book that is used after it was closed: nothing is wrong with the file.
+            raise
+        except sqlite3.Error as error:
+            # Extended codes hold the plain one in their lowest byte.
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _BUSY:
+                raise TemporaryError(f"the paper book {self._path} is busy: {error}") from error
+            if code in _NO_ROOM:
+                raise TemporaryError(f"the paper book {self._path} cannot be used: {error}. {_MAKE_ROOM}") from error
+            raise self._unusable(f"the file is no readable paper book ({error})") from error
 
     def next_minute(self) -> int | None:
         """The start of the first minute that open orders wait for, in seconds since 1970; None without open orders."""
@@ -131,6 +169,10 @@ class PaperBook:
     def set_matched_until(self, minute: int) -> None:
         """Record that all minutes before `minute` have been matched."""
         self._connection.execute("UPDATE account SET matched_until = max(matched_until, ?)", (minute,))
+
+    def matched_until(self) -> int:
+        """The start of the first minute that is not recorded as matched, in seconds since 1970; 0 at first."""
+        return int(self._connection.execute("SELECT matched_until FROM account").fetchone()[0])
 
     def open_orders(self) -> list[BookedOrder]:
         """Every order that may still fill, in order of arrival."""

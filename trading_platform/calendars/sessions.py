@@ -67,25 +67,9 @@ def bar_time(session: Session, minute: int) -> datetime:
     return session.open + minute * _MINUTE
 
 
-def minute_of(session: Session, moment: datetime) -> int:
-    """The number of the bar within which `moment` falls. Raises `InvalidInput` outside the regular session."""
-    if not session.open <= _aware(moment) < session.close:
-        raise InvalidInput(
-            f"{moment.isoformat()} is not in the session {session.day}",
-            mend=f"The session runs from {session.open.isoformat()} to {session.close.isoformat()}",
-        )
-    return (moment - session.open) // _MINUTE
-
-
 def ticks(session: Session) -> tuple[datetime, ...]:
     """The decision moments, one for each bar: its start plus one minute, so 09:31 to 16:00 on a full day."""
     return tuple(session.open + (minute + 1) * _MINUTE for minute in range(session.minutes))
-
-
-def decided_bar(session: Session, now: datetime) -> int | None:
-    """The last bar that has closed by `now`: None before 09:31, the session's last bar from its close on."""
-    closed = (_aware(now) - session.open) // _MINUTE
-    return min(closed, session.minutes) - 1 if closed > 0 else None
 
 
 def _aware(moment: datetime) -> datetime:

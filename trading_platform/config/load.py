@@ -17,14 +17,14 @@ from trading_platform.domain.errors import InvalidInput
 _VARIABLES: Final = {
     "DATABASE_URL": ("database_url",),
     "TRADING_PLATFORM_DATA": ("data_folder",),
-    "TRADING_PLATFORM_ENV": ("environment",),
-    "TRADING_PLATFORM_LOG_LEVEL": ("log_level",),
     "TRADING_PLATFORM_BOOK": ("account", "book"),
     "TRADING_PLATFORM_SESSION": ("market_data", "session"),
 }
+VARIABLES: Final = tuple(_VARIABLES)
+"""The environment variables that each set one field, over what a file says of it."""
 _MEND: Final = (
     "Mend it where it is set: an option, an environment variable "
-    f"({', '.join(sorted(_VARIABLES))}) or the file that TRADING_PLATFORM_CONFIG names"
+    f"({', '.join(sorted(VARIABLES))}) or the file that TRADING_PLATFORM_CONFIG names"
 )
 
 
@@ -42,8 +42,14 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
         return Settings.model_validate(tree)
     except ValidationError as error:
         # The input is left out of the message: it may be a secret.
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        faults = [_spoken(fault["loc"], fault["msg"]) for fault in error.errors()]
         raise InvalidInput("; ".join(faults), where="configuration", mend=_MEND) from None
+
+
+def _spoken(path: tuple[int | str, ...], said: str) -> str:
+    """A fault with the path of its field; one that lies between two groups names its fields itself."""
+    place = ".".join(str(part) for part in path)
+    return f"{place}: {said}" if place else said
 
 
 def _read(path: str | None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ strategy (they are declared by the strategy).
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class _Group(BaseModel):
@@ -69,9 +69,22 @@ class Ownership(_Group):
     """Times of the lease on the shards, seconds."""
 
     lease: Decimal = Field(default=Decimal(15), gt=0, le=3_600)
+    """From a taking or a renewal to the lease's end."""
     renewal: Decimal = Field(default=Decimal(3), gt=0, le=600)
+    """Between two renewals."""
     margin: Decimal = Field(default=Decimal(3), ge=0, le=600)
+    """What must be left of the lease when an intent is appended."""
     quarantine: Decimal = Field(default=Decimal(6), ge=0, le=3_600)
+    """What a stranger waits after the lease's end."""
+
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        if self.lease <= self.renewal + self.margin:
+            raise ValueError(
+                f"a lease of {self.lease} s ends before it is renewed: it must be longer than renewal ({self.renewal} s) "
+                f"and margin ({self.margin} s) together"
+            )
+        return self
 
 
 class MarketData(_Group):
@@ -99,17 +112,39 @@ class ActiveStrategy(_Group):
 class Settings(_Group):
     """The whole configuration."""
 
-    environment: Literal["dev", "staging", "prod"] = "dev"
     data_folder: Path = Path("var")
     """Where the local database, the paper exchange's book and reports live."""
     database_url: SecretStr | None = None
     """A PostgreSQL server to use instead of the local one: postgresql://user:password@host:port/ledger."""
     instance: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
     """This installation's name: an owner of shards is known by it, so it is stable over restarts."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     account: Account = Account()
     limits: Limits = Limits()
     execution: Execution = Execution()
     ownership: Ownership = Ownership()
     market_data: MarketData = MarketData()
     strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)
+
+    @field_validator("strategies")
+    @classmethod
+    def _each_strategy_once(cls, strategies: tuple[ActiveStrategy, ...]) -> tuple[ActiveStrategy, ...]:
+        # The ids of its intents are made of its name: two of one name would make the same ones.
+        names = [one.name for one in strategies]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice; name each strategy once")
+        return strategies
+
+    @model_validator(mode="after")
+    def _calls_end_before_a_stranger_takes_over(self) -> Self:
+        # A call begins with at least the margin left of the lease. Were it still under way when a stranger may take
+        # the shards, the stranger could not see its order at the broker and would send it again.
+        free_after = self.ownership.margin + self.ownership.quarantine
+        deadline = self.execution.call_deadline_seconds
+        if free_after <= deadline:
+            raise ValueError(
+                f"ownership.margin and ownership.quarantine together ({free_after} s) must be longer than "
+                f"execution.call_deadline_seconds ({deadline} s): else another owner could take over and send an order "
+                "again while the call is under way"
+            )
+        return self

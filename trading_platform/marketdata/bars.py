@@ -56,12 +56,6 @@ class SessionBars:
         newest = int(came[-1])
         return LastClose(price=int(row["close"][newest]), minute=newest, age=(minute - newest) * _MINUTE)
 
-    def latest_minutes(self, minute: int) -> npt.NDArray[np.int64]:
-        """For every symbol, the newest bar that came up to `minute`, or -1: shape [symbols]."""
-        numbers = np.arange(minute + 1, dtype=np.int64)
-        came = np.where(self.bars["time"][:, : minute + 1] != 0, numbers, np.int64(-1))
-        return np.asarray(came.max(axis=1, initial=-1), np.int64)
-
     def came(self, symbol: str) -> npt.NDArray[Any]:
         """The bars of `symbol` that came, oldest first: records of `bar_t`."""
         row = self.bars[self.row(symbol)]

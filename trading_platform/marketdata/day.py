@@ -1,8 +1,9 @@
 """The day record: what is known of a symbol at the open, split-adjusted as of the session.
 
 A pure function of judged bars; `fetch` gets them. The gap is the market's own: the first price of the regular session
-over the prior close. It is known when the first bar has closed, which is before the first decision. What cannot be known is nan and reported, and a strategy makes no
-signal on nan. Volumes are shares, prices float dollars.
+over the prior close. It is known when the first bar has closed, which is before the first decision. What cannot be
+known is nan and reported, and a strategy makes no signal on nan. Daily bars that end before the previous session tell
+of another time: then all that is made of them is unknown. Volumes are shares, prices float dollars.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def make_day(
     Args:
         symbol: whose record it is.
         session: the session that opens.
-        previous: the session before; a close of any other day is no prior close.
+        previous: the session before; daily bars whose newest is of any other day do not count.
         morning: judged bars of the session, `bar_t`, up to the first of the regular session; later ones do not count.
         daily: judged daily bars before the session, `daily_t`, oldest first, adjusted as of the session.
         earlier: bars of the symbol in earlier full sessions, each with this symbol alone; empty ones do not count.
@@ -64,13 +65,15 @@ def make_day(
             missing.append(what)
 
     opens = int(session.open.timestamp())
+    fresh = daily if _reach(daily, previous) else daily[:0]
     before, first = morning[morning["time"] < opens], morning[morning["time"] == opens]
-    prior = _prior_close(daily, previous)
+    prior = int(fresh["close"][-1]) / UNITS_PER_DOLLAR if len(fresh) else None
     last = int(before["close"][-1]) / UNITS_PER_DOLLAR if len(before) else None
     opening = int(first["open"][0]) / UNITS_PER_DOLLAR if len(first) else None
     fill("prior_close", prior, "no close of the previous session")
-    fill("average_daily_volume", _average_volume(daily), f"fewer than {VOLUME_SESSIONS} daily bars for the volume")
-    fill("atr", wilder_atr(daily), f"fewer than {ATR_BARS + 1} daily bars for the ATR")
+    bars = "daily bars up to the previous session"
+    fill("average_daily_volume", _average_volume(fresh), f"fewer than {VOLUME_SESSIONS} {bars} for the volume")
+    fill("atr", wilder_atr(fresh), f"fewer than {ATR_BARS + 1} {bars} for the ATR")
     fill("premarket_last", last, "no pre-market bars")
     day["premarket_high"] = int(before["high"].max()) / UNITS_PER_DOLLAR if len(before) else np.nan
     day["premarket_low"] = int(before["low"].min()) / UNITS_PER_DOLLAR if len(before) else np.nan
@@ -80,10 +83,9 @@ def make_day(
     return day, tuple(DataProblem(symbol=symbol, what=what) for what in missing)
 
 
-def _prior_close(daily: npt.NDArray[Any], previous: Session) -> float | None:
-    if not len(daily) or int(daily["day"][-1]) != (previous.day - _EPOCH).days:
-        return None
-    return int(daily["close"][-1]) / UNITS_PER_DOLLAR
+def _reach(daily: npt.NDArray[Any], previous: Session) -> bool:
+    """Whether the newest daily bar is that of the previous session."""
+    return len(daily) > 0 and int(daily["day"][-1]) == (previous.day - _EPOCH).days
 
 
 def _average_volume(daily: npt.NDArray[Any]) -> float | None:

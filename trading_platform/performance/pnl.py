@@ -1,7 +1,7 @@
 """Profit and loss by strategy and symbol, trades, and the equity curve."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -68,6 +68,36 @@ def results(positions: Iterable[Position], marks: Mapping[str, Decimal]) -> tupl
             round_trips=one.round_trips,
         )
         for one in sorted(positions, key=lambda one: (one.strategy, one.symbol))
+    )
+
+
+def results_between(
+    before: Iterable[Position], after: Iterable[Position], marks: Mapping[str, Decimal]
+) -> tuple[Result, ...]:
+    """What was made between two states of one book, by strategy and symbol.
+
+    Realised profit, fees and round trips are what `after` has more than `before`, so that those of one period after
+    the other add up to the book's. Quantity, cost and the unrealised profit are those of `after`: of all that is held
+    then, whenever it was bought. What was neither held at the end nor traded in between is left out.
+
+    Args:
+        before: Positions at the beginning.
+        after: The same and newer positions at the end.
+        marks: Prices at the end in dollars; a holding without one is valued at its cost.
+    """
+    first = {(one.strategy, one.symbol): one for one in before}
+    moved = [one for one in after if one.quantity or one != first.get((one.strategy, one.symbol))]
+    return tuple(_since(first.get((one.strategy, one.symbol)), one) for one in results(moved, marks))
+
+
+def _since(before: Position | None, result: Result) -> Result:
+    if before is None:
+        return result
+    return replace(
+        result,
+        realised=result.realised - before.realised,
+        fees=result.fees - before.fees,
+        round_trips=result.round_trips - before.round_trips,
     )
 
 

@@ -22,17 +22,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_MODULES))
 
 
-def profiles(name: str) -> tuple[str, ...]:
-    """The profiles of one strategy, in alphabetical order. Raises `InvalidInput` for an unknown name."""
-    return tuple(sorted(_module(name).PROFILES))
-
-
 def load(name: str, profile: str | None = None, overrides: Mapping[str, Any] | None = None) -> Strategy:
     """One strategy with its values set: the defaults, changed by the profile, changed by `overrides`.
 
     Args:
         name: One of `names()`.
-        profile: One of `profiles(name)`, or None for the defaults.
+        profile: One of its module's `PROFILES`, or None for the defaults.
         overrides: Values by name, as `Strategy.with_values` takes them.
 
     Raises:

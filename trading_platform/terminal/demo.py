@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from trading_platform.bootstrap import Platform, build, databases, session_configuration
+from trading_platform.bootstrap import build, databases, session_configuration
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput, PermanentError
+from trading_platform.engine.cycle import SimulatedSession
 from trading_platform.terminal import dagster_ui
 from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, exclusive, write_state
-from trading_platform.terminal.job_runs import JobRuns, open_instance, require_checkout
+from trading_platform.terminal.job_runs import JobRuns, explained, open_instance, require_checkout
 from trading_platform.terminal.recorded_bars import without_bars
 from trading_platform.terminal.screen import note_silent, session_progress, show_result
 from trading_platform.terminal.summary import session_result, summary, write_summary
@@ -61,12 +62,13 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict
 
 def _serve(settings: Settings, checkout: Path, port: int, console: Console) -> None:
     path = demo_folder(settings.data_folder) / "settings.json"
-    _write_settings(path, settings)
+    write_settings(path, settings)
     console.print(
         f"The Dagster UI is starting on http://127.0.0.1:{port} (Ctrl-C ends it): look at Jobs, market_session, "
         "and at Lineage for the way from bars to pnl."
     )
-    code = dagster_ui.serve(checkout, port, path.resolve())
+    named = settings.database_url
+    code = dagster_ui.serve(checkout, port, path.resolve(), named.get_secret_value() if named is not None else None)
     if code:
         raise PermanentError(
             f"the Dagster UI ended by itself with code {code}; what it said is above. The session is done. "
@@ -82,10 +84,12 @@ def _run(settings: Settings, state: DemoState, day: date, checkout: Path, consol
         note_silent(console, without_bars(platform, day))
         # Not before: what cannot be run must not leave an unfinished demo behind.
         write_state(settings.data_folder, state)
-        with open_instance(checkout) as instance:
-            runs = JobRuns(platform, instance, databases(settings).dagster)
+        database = databases(settings).dagster
+        with explained(database), open_instance(checkout) as instance:
+            session = platform.simulated_session(day)
+            runs = JobRuns(platform, instance, database, session)
             runs.end_abandoned()
-            _drive(platform, runs, day, console)
+            _drive(session, runs, console)
             result = session_result(platform, day)
             figures = summary(
                 platform, day, result, runs=runs.finished(), seconds=(SystemClock().now() - begun).total_seconds()
@@ -98,8 +102,7 @@ def _run(settings: Settings, state: DemoState, day: date, checkout: Path, consol
     return figures
 
 
-def _drive(platform: Platform, runs: JobRuns, day: date, console: Console) -> None:
-    session = platform.simulated_session(day)
+def _drive(session: SimulatedSession, runs: JobRuns, console: Console) -> None:
     with session_progress(console, session.session.minutes) as bar:
         first = session.next_minute()
         bar.skip(session.session.minutes if first is None else first)
@@ -125,11 +128,21 @@ def _finished(state: DemoState) -> DemoState:
     return DemoState(number=state.number, session=state.session, configuration=state.configuration, finished=True)
 
 
-def _write_settings(path: Path, settings: Settings) -> None:
-    """For the UI's own processes. The database's address may hold a password and reaches them by the environment."""
+def write_settings(path: Path, settings: Settings) -> None:
+    """For the UI's own processes. The database's address may hold a password and reaches them by the environment.
+
+    Raises `InvalidInput` if it cannot be written.
+    """
     kept = settings.model_dump(mode="json", exclude={"database_url"})
     kept["data_folder"] = str(settings.data_folder.resolve())
-    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"it cannot be written: {error.strerror}",
+            where=str(path),
+            mend="Make room, or name another data folder with TRADING_PLATFORM_DATA",
+        ) from error
 
 
 def _announce(console: Console, settings: Settings, state: DemoState, day: date) -> None:

@@ -1,21 +1,24 @@
 """Which book a demo trades: the one that it left unfinished, or a fresh one. The ledger keeps all of them.
 
 `state.json` in the demo's folder names the latest demo's book, its session and configuration, and whether it was
-finished.
+finished. A fresh book's number is one that neither that file, nor the paper exchange, nor the ledger knows.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput, TemporaryError
+
+_BOOK: Final = re.compile(r"demo-(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +105,40 @@ def _unwritable(folder: Path, error: OSError) -> InvalidInput:
     )
 
 
-def choose(settings: Settings, configuration: dict[str, Any], session: date, *, reset: bool) -> DemoState:
-    """The demo to run: an unfinished one with the same configuration goes on, after a finished one a fresh one begins.
+def recorded_books(settings: Settings) -> tuple[str, ...]:
+    """The names of all books in the ledger. A database that was never made has none, and is not made for the question.
 
     Raises:
-        InvalidInput: An unfinished demo with another configuration is there, and `reset` is not given.
+        InvalidInput: The database's address cannot be read, or the local server cannot be started.
+        DatabaseUnavailable: The database does not answer.
+    """
+    if settings.database_url is None and not (settings.data_folder / "db").exists():
+        return ()
+    from trading_platform.bootstrap import open_ledger
+
+    ledger = open_ledger(settings)
+    try:
+        return ledger.books()
+    finally:
+        ledger.engine.dispose()
+
+
+def choose(
+    settings: Settings,
+    configuration: dict[str, Any],
+    session: date,
+    *,
+    reset: bool,
+    books: Callable[[Settings], Collection[str]] = recorded_books,
+) -> DemoState:
+    """The demo to run: an unfinished one with the same configuration goes on, after a finished one a fresh one begins.
+
+    `books` is asked for the books in the ledger, and only where a fresh one begins.
+
+    Raises:
+        InvalidInput: An unfinished demo with another configuration is there, and `reset` is not given; or what
+            `books` raises.
+        DatabaseUnavailable: What `books` raises.
     """
     try:
         last = read_state(settings.data_folder)
@@ -114,28 +146,29 @@ def choose(settings: Settings, configuration: dict[str, Any], session: date, *, 
         if not reset:
             raise
         last = None
-    fresh = DemoState(
-        number=_next_number(settings.data_folder, last),
-        session=session.isoformat(),
-        configuration=configuration,
-        finished=False,
-    )
+    day = session.isoformat()
     if reset or last is None or last.finished:
-        return fresh
-    if (last.session, last.configuration) == (fresh.session, fresh.configuration):
+        return DemoState(
+            number=_next_number(settings.data_folder, last, books(settings)),
+            session=day,
+            configuration=configuration,
+            finished=False,
+        )
+    if (last.session, last.configuration) == (day, configuration):
         return last
     changed = sorted(
         name for name in configuration | last.configuration if configuration.get(name) != last.configuration.get(name)
     )
     raise InvalidInput(
         f"the demo of {last.session} is not finished, and this one differs in "
-        f"{', '.join(changed if last.session == fresh.session else ['session', *changed])}",
+        f"{', '.join(changed if last.session == day else ['session', *changed])}",
         where=str(demo_folder(settings.data_folder)),
         mend="Run it with what it began with to finish it, or start anew with --reset (make demo RESET=1)",
     )
 
 
-def _next_number(data_folder: Path, last: DemoState | None) -> int:
-    """A number that no book has: neither the latest demo's nor one whose file is at the paper exchange."""
-    taken = [int(path.stem.removeprefix("demo-")) for path in (data_folder / "paper").glob("demo-[0-9]*.sqlite")]
-    return max([*taken, last.number if last is not None else 0], default=0) + 1
+def _next_number(data_folder: Path, last: DemoState | None, recorded: Collection[str]) -> int:
+    """A number over every book's: the latest demo's, those with a file at the paper exchange, and the ledger's."""
+    names = [*recorded, *(path.stem for path in (data_folder / "paper").glob("demo-*.sqlite"))]
+    taken = [int(found[1]) for found in map(_BOOK.fullmatch, names) if found]
+    return max([*taken, last.number if last is not None else 0]) + 1

@@ -1,5 +1,7 @@
 """Runs each minute as a run of Dagster's job `market_session`, in this process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from trading_platform.defs.ops import DESK
 from trading_platform.defs.resources import TradingDesk
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, TradingPlatformError
 from trading_platform.domain.reports import CycleReport
+from trading_platform.engine.cycle import SimulatedSession
 from trading_platform.ledger.addresses import fault, spoken
 
 _BOOK_TAG: Final = "trading_platform/book"
@@ -37,6 +40,26 @@ def open_instance(checkout: Path) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(checkout))
 
 
+@contextmanager
+def explained(database: str) -> Iterator[None]:
+    """Around what Dagster does with its database: if that is dead, its sentence in the place of any fault of Dagster's.
+
+    Raises `DatabaseUnavailable`, or what was raised within while the database answers.
+    """
+    try:
+        yield
+    except (TradingPlatformError, dg.Failure):
+        raise
+    except Exception as error:
+        said = fault(database)
+        if said is not None:
+            raise DatabaseUnavailable(
+                f"the database at {spoken(database)} does not answer: {said}. Start it (trading-platform db start) "
+                "and run this again: it goes on where it stopped"
+            ) from error
+        raise
+
+
 class JobRuns:
     """A driver for a session: one run a minute.
 
@@ -44,14 +67,21 @@ class JobRuns:
         platform: What the ops work on.
         instance: Where runs and events are kept.
         database: The address of Dagster's database, to tell a dead server from a fault in a run.
+        session: The session whose minutes are run, if whoever drives has it open; else each day's is opened.
     """
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance, database: str) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        instance: dg.DagsterInstance,
+        database: str,
+        session: SimulatedSession | None = None,
+    ) -> None:
         self._instance = instance
         self._database = database
         self._calendar = platform.calendar
         self._tags = {**_REPOSITORY_TAG, _BOOK_TAG: platform.ledger.book}
-        self._job = build_defs({DESK: TradingDesk(platform)}).resolve_job_def(market_session.name)
+        self._job = build_defs({DESK: TradingDesk(platform, session)}).resolve_job_def(market_session.name)
 
     def __call__(self, day: date, minute: int) -> CycleReport:
         """Run one minute. Raises what the platform raised in it."""
@@ -60,7 +90,8 @@ class JobRuns:
         tags = {**self._tags, _BAR_TAG: f"{bar:%Y-%m-%d %H:%M}"}
         config = {"ops": {"fetch_market_data": {"config": tick}}, "loggers": _QUIET}
         try:
-            result = self._job.execute_in_process(run_config=config, instance=self._instance, tags=tags)
+            with explained(self._database):
+                result = self._job.execute_in_process(run_config=config, instance=self._instance, tags=tags)
         except dg.Failure as failure:
             if isinstance(failure.__cause__, TradingPlatformError):
                 raise failure.__cause__ from None
@@ -68,28 +99,19 @@ class JobRuns:
         except dg.DagsterExecutionInterruptedError:
             # Dagster's word for Ctrl-C in a run; whoever drives knows Python's.
             raise KeyboardInterrupt from None
-        except Exception as error:
-            self._explain(error)
-            raise
         report: Any = result.output_for_node("place_orders")
         assert isinstance(report, CycleReport)
         return report
 
     def finished(self) -> int:
-        """How many runs of this book have succeeded."""
+        """How many runs of this book have succeeded. Raises `DatabaseUnavailable`."""
         wanted = dg.RunsFilter(tags={_BOOK_TAG: self._tags[_BOOK_TAG]}, statuses=[dg.DagsterRunStatus.SUCCESS])
-        return self._instance.get_runs_count(wanted)
+        with explained(self._database):
+            return self._instance.get_runs_count(wanted)
 
     def end_abandoned(self) -> None:
-        """A process that is killed leaves its run as it was, for ever: mark it failed."""
+        """A process that is killed leaves its run as it was, for ever: mark it failed. Raises `DatabaseUnavailable`."""
         left = dg.RunsFilter(tags={_BOOK_TAG: self._tags[_BOOK_TAG]}, statuses=_UNFINISHED)
-        for run in self._instance.get_runs(left):
-            self._instance.report_run_failed(run, "the process that ran it is gone")
-
-    def _explain(self, error: Exception) -> None:
-        said = fault(self._database)
-        if said is not None:
-            raise DatabaseUnavailable(
-                f"the database at {spoken(self._database)} does not answer: {said}. Start it (trading-platform db start) "
-                "and run this again: it goes on where it stopped"
-            ) from error
+        with explained(self._database):
+            for run in self._instance.get_runs(left):
+                self._instance.report_run_failed(run, "the process that ran it is gone")

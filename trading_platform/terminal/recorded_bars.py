@@ -1,4 +1,8 @@
-"""Whether there is anything to trade: the bars of a session are asked for before it is begun."""
+"""Whether a session can be traded: its bars and the days before it are asked for before it is begun.
+
+What is malformed or missing there is found before anything is written down. Providers keep what they have parsed, so
+the session itself reads nothing a second time.
+"""
 
 from datetime import date
 
@@ -6,13 +10,15 @@ import numpy as np
 
 from trading_platform.bootstrap import Platform
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.marketdata.fetch import fetch_bars
+from trading_platform.marketdata.fetch import fetch_bars, open_session
 
 
 def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
     """The symbols that have no bar in the session of `day`.
 
-    Raises `InvalidInput` if none has one: a session without a market would run to its end and show nothing.
+    Raises:
+        InvalidInput: None has one (a session without a market would run to its end and show nothing), or a file of
+            the session or of the days before it is malformed or missing.
     """
     session = platform.calendar.session(day)
     bars, _ = fetch_bars(platform.provider, platform.symbols, session, session.close)
@@ -24,4 +30,5 @@ def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
             where=str(platform.settings.market_data.folder or "market data"),
             mend="Name a session and symbols (SESSION, SYMBOLS) that are recorded there",
         )
+    open_session(platform.provider, platform.calendar, platform.symbols, session)
     return symbols

@@ -33,6 +33,7 @@ _NUMBERS: Final = frozenset(
         "cost",
         "fee",
         "realised",
+        "unrealised",
         "open",
         "fees",
         "net",
@@ -85,10 +86,11 @@ def note_silent(console: Console, symbols: Sequence[str]) -> None:
 
 
 def show_result(console: Console, result: SessionResult) -> None:
-    """Trades, positions and profit as tables, and the equity curve."""
-    console.print(trades_table(result.trades) if result.trades else "No round trip was finished.")
+    """Trades, positions and profit of one session as tables, and its equity curve."""
+    of = f"book {result.book}, session {result.session}"
+    console.print(trades_table(result.trades, of) if result.trades else "No round trip was finished.")
     held = [row for row in result.results if row.quantity]
-    console.print(results_table(result.results) if result.results else "Nothing was traded.")
+    console.print(results_table(result.results, of) if result.results else "Nothing was traded.")
     console.print(f"{len(held)} positions are open." if held else "All positions are closed.")
     if len(result.equity_curve) > 1:
         chart = equity_chart(result.equity_curve, width=min(console.width, 100))
@@ -98,16 +100,20 @@ def show_result(console: Console, result: SessionResult) -> None:
         f"Realised {cents(sums.realised):,}  open {cents(sums.unrealised):,}  fees {cents(sums.fees):,}  "
         f"[bold]net {cents(sums.net):,}[/bold]  equity {cents(result.equity):,} dollars"
     )
+    refused = result.counts["refused_bars"]
+    if refused:
+        said = "1 bar was" if refused == 1 else f"{refused:,} bars were"
+        console.print(f"[yellow]{said} refused as malformed, and nothing was traded on them.[/yellow]")
 
 
-def trades_table(rows: Iterable[Trade]) -> Table:
-    """Finished round trips; times are exchange time, prices averages."""
-    table = _table("Trades", "symbol", "in", "out", "shares", "bought", "sold", "realised", "fees", "net")
+def trades_table(rows: Iterable[Trade], of: str) -> Table:
+    """Finished round trips of what the title names; times are exchange time, prices averages."""
+    table = _table(f"Trades of {of}", "symbol", "in", "out", "shares", "bought", "sold", "realised", "fees", "net")
     for row in rows:
         opened, closed = (moment.astimezone(EXCHANGE_ZONE) for moment in (row.opened_at, row.closed_at))
         table.add_row(
             row.symbol,
-            f"{opened:%H:%M}",
+            f"{opened:%H:%M}" if opened.date() == closed.date() else f"{opened:%Y-%m-%d %H:%M}",
             f"{closed:%H:%M}",
             f"{row.quantity:,}",
             f"{row.entry_price:,.2f}",
@@ -117,9 +123,9 @@ def trades_table(rows: Iterable[Trade]) -> Table:
     return table
 
 
-def results_table(rows: Sequence[Result]) -> Table:
-    """Profit by strategy and symbol."""
-    table = _table("Profit and loss", "strategy", "symbol", "held", "realised", "open", "fees", "net", "trips")
+def results_table(rows: Sequence[Result], of: str) -> Table:
+    """Profit by strategy and symbol of what the title names."""
+    table = _table(f"Profit and loss of {of}", "strategy", "symbol", "held", "realised", "open", "fees", "net", "trips")
     for row in rows:
         table.add_row(
             row.strategy,
@@ -131,9 +137,9 @@ def results_table(rows: Sequence[Result]) -> Table:
     return table
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print rows as a table; where nobody looks (a file, a pipe) a line is as wide as it needs to be."""
-    table = _table("", *columns)
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> None:
+    """Print rows as a table under a title; where nobody looks (a file, a pipe) a line is as wide as it needs to be."""
+    table = _table(title, *columns)
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))
     console = Console()
@@ -169,7 +175,7 @@ def equity_chart(curve: Sequence[tuple[datetime, Decimal]], *, width: int) -> st
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
     return table

@@ -1,29 +1,46 @@
-"""What a session came to, as numbers: from the ledger, so that a resumed session counts whole."""
+"""What a session came to, as numbers: from the ledger, so that a resumed session counts whole.
+
+A book may have many sessions. Every figure here is of one: what later sessions did is left out, and so is what earlier
+ones made. What they left behind, cash and holdings, is where the session begins.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from trading_platform.bootstrap import Platform
-from trading_platform.calendars.sessions import ticks
+from trading_platform.calendars.sessions import Session, ticks
 from trading_platform.domain.decisions import DecisionKind, Verdict
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.domain.fills import Fill
 from trading_platform.domain.money import cents, dollars_from_units
-from trading_platform.ledger.projections import holdings
+from trading_platform.engine.inputs import unpack
+from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.projections import Holdings, holdings
+from trading_platform.ledger.rows import CycleHeader
 from trading_platform.marketdata.fetch import fetch_bars
 from trading_platform.performance.equity import equity_curve
-from trading_platform.performance.pnl import Result, Totals, Trade, results, totals, trades
+from trading_platform.performance.pnl import Result, Totals, Trade, results_between, totals, trades
+
+_REFUSED_BAR: Final = "bar"
+"""How the judge of bars begins what it says of one (`marketdata.quality`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResult:
-    """A session's trades and results, its equity by minute, and the counts of what led to them."""
+    """A session's trades and results, its equity by minute, and the counts of what led to them.
 
+    `trades` ended in the session. `results` are what it made; their quantity, cost and unrealised profit are those of
+    all that was held at its close. `equity` is the book's then.
+    """
+
+    book: str
+    session: date
     trades: tuple[Trade, ...]
     results: tuple[Result, ...]
     totals: Totals
@@ -33,38 +50,62 @@ class SessionResult:
 
 
 def session_result(platform: Platform, day: date) -> SessionResult:
-    """Read the session from the ledger. Holdings are marked at the session's last known prices."""
-    ledger = platform.ledger
-    cycles, decisions = ledger.cycles(day), ledger.decisions(day)
-    fills = ledger.fills()
+    """Read the session from the ledger. Holdings are marked at the session's last closes, others stand at their cost."""
+    ledger, session = platform.ledger, platform.calendar.session(day)
+    cycles, decisions, own = ledger.cycles(day), ledger.decisions(day), ledger.fills(day)
+    before = tuple(fill for fill in ledger.fills() if fill.time < session.premarket_open)
     opening_cash = ledger.opening_cash()
-    book = holdings(opening_cash, fills)
-    closes = _closes(platform, day, fills)
-    rows = results(book.positions.values(), {one: price for _, minute in closes for one, price in minute.items()})
+    opening, closing = holdings(opening_cash, before), holdings(opening_cash, before + own)
+    closes = _closes(platform, session, closing)
+    marks = {symbol: price for _, minute in closes for symbol, price in minute.items()}
+    rows = results_between(opening.positions.values(), closing.positions.values(), marks)
     sums = totals(rows)
-    held = sum((row.cost + row.unrealised for row in rows), Decimal(0))
     entries = [one for one in decisions if one.kind is DecisionKind.ENTER]
     return SessionResult(
-        trades=trades(fills),
+        book=ledger.book,
+        session=day,
+        trades=tuple(one for one in trades(before + own) if one.closed_at >= session.premarket_open),
         results=rows,
         totals=sums,
-        equity_curve=equity_curve(opening_cash, fills, closes[: len(cycles)]),
-        equity=book.cash + held,
+        equity_curve=equity_curve(opening.cash, own, closes[: len(cycles)], held=opening.positions.values()),
+        equity=closing.cash + sum((row.cost + row.unrealised for row in rows), Decimal(0)),
         counts={
             "cycles": len(cycles),
+            "refused_bars": _refused_bars(cycles),
             "signals": len(entries),
             "refused": sum(one.verdict is Verdict.REFUSED for one in decisions),
             "orders": sum(status.intent.kind.is_order for status in ledger.orders(day)),
-            "fills": len(fills),
+            "fills": len(own),
             "round_trips": sums.round_trips,
         },
     )
 
 
-def _closes(platform: Platform, day: date, fills: tuple[Fill, ...]) -> list[tuple[datetime, dict[str, Decimal]]]:
-    """For each minute of the session its end, and the closes of what was traded."""
-    session = platform.calendar.session(day)
-    symbols = tuple(sorted({fill.symbol for fill in fills}))
+def last_marks(ledger: Ledger) -> dict[str, Decimal]:
+    """The prices in dollars at which the book's latest recorded cycle saw what was held or on order, by symbol.
+
+    Of a symbol that its session does not trade there is none. Raises `Inconsistent` where the cycle's inputs have
+    another format.
+    """
+    last = ledger.last_cycle()
+    recorded = ledger.cycle(last.bar_time) if last is not None else None
+    if recorded is None:
+        return {}
+    plain, arrays = unpack(recorded.inputs)
+    seen = arrays["positions"]
+    known = seen[np.asarray(seen["mark"]) > 0]
+    return {plain["symbols"][int(one["symbol"])]: dollars_from_units(int(one["mark"])) for one in known}
+
+
+def _refused_bars(cycles: Iterable[CycleHeader]) -> int:
+    """The bars that were refused. Each cycle tells what is new in its minute, so they add up."""
+    problems = (problem for cycle in cycles for problem in cycle.problems)
+    return sum(problem.count for problem in problems if problem.what.startswith(_REFUSED_BAR))
+
+
+def _closes(platform: Platform, session: Session, book: Holdings) -> list[tuple[datetime, dict[str, Decimal]]]:
+    """For each minute of the session its end, and the closes of those of its symbols that the book ever held."""
+    symbols = tuple(sorted({symbol for _, symbol in book.positions} & set(platform.symbols)))
     bars = fetch_bars(platform.provider, symbols, session, session.close)[0].bars
     return [
         (
@@ -80,13 +121,14 @@ def _closes(platform: Platform, day: date, fills: tuple[Fill, ...]) -> list[tupl
 
 
 def summary(platform: Platform, day: date, result: SessionResult, *, runs: int, seconds: float) -> dict[str, Any]:
-    """The figures of `summary.json`. Dollars to the cent; `realised_pnl` is after fees."""
+    """The figures of `summary.json`: the session's own. Dollars to the cent; `realised_pnl` is after fees."""
     counts = result.counts
     return {
         "session": day.isoformat(),
         "provider": platform.provider.source.provider,
         "symbols": list(platform.symbols),
         "cycles": counts["cycles"],
+        "refused_bars": counts["refused_bars"],
         "runs": runs,
         "signals": counts["signals"],
         "refused": counts["refused"],

@@ -11,6 +11,7 @@ import pytest
 from trading_platform.domain.reports import CycleReport
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
+from trading_platform.terminal.summary import session_result, summary
 from trading_platform_tests.sessions.books import REAL_SYMBOLS, Book, run_until
 from trading_platform_tests.sessions.tape import DAY
 
@@ -22,13 +23,15 @@ LAST_MINUTE = 389
 class RanSession:
     """A session that has run to its close: its book, its ledger, and its driver's last word on the profit.
 
-    `last` is the last cycle's report; `materialized` the metadata of the last materialization of the asset `pnl`.
+    `last` is the last cycle's report; `materialized` the metadata of the last materialization of the asset `pnl`;
+    `figures` are those of `summary.json`.
     """
 
     book: Book
     ledger: Ledger
     last: CycleReport | None = None
     materialized: dict[str, Any] | None = None
+    figures: dict[str, Any] | None = None
 
 
 def real_book(database_url: str, folder: Path, bars: Path) -> Book:
@@ -73,14 +76,14 @@ def job_session(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", url)
         patch.chdir(home)
-        materialized = run_job(book, home)
+        materialized, figures = run_job(book, home)
     ledger = Ledger(url, book=book.name)
-    yield RanSession(book=book, ledger=ledger, materialized=materialized)
+    yield RanSession(book=book, ledger=ledger, materialized=materialized, figures=figures)
     ledger.engine.dispose()
     postgres_server.drop_database("real_by_job")
 
 
-def run_job(book: Book, home: Path) -> dict[str, Any]:
+def run_job(book: Book, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import dagster as dg
 
     from trading_platform.defs.build import build_defs
@@ -89,10 +92,13 @@ def run_job(book: Book, home: Path) -> dict[str, Any]:
     config = {"ops": {"fetch_market_data": {"config": {"session": DAY.isoformat()}}}}
     with dg.DagsterInstance.from_config(str(home)) as instance, book.open() as platform:
         job = build_defs({"desk": TradingDesk(platform)}).resolve_job_def("market_session")
+        tags = {"book": book.name}
         for _ in range(LAST_MINUTE + 1):
-            assert job.execute_in_process(instance=instance, run_config=config).success
+            assert job.execute_in_process(instance=instance, run_config=config, tags=tags).success
+        runs = instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]))
         event = instance.get_latest_materialization_event(dg.AssetKey("pnl"))
         platform.simulated_session(DAY).finish()
+        figures = summary(platform, DAY, session_result(platform, DAY), runs=runs, seconds=0)
     assert event is not None
     assert event.asset_materialization is not None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}, figures

@@ -9,7 +9,9 @@ import re
 import shutil
 import socket
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,7 @@ from trading_platform.ledger.embedded import LocalServer
 from trading_platform.terminal.demo_book import exclusive
 from trading_platform_tests.sessions.books import exchange_result
 from trading_platform_tests.sessions.console import COMMAND, HALF_DAY, HALF_DAY_MINUTES, Checkout, new_checkout
+from trading_platform_tests.sessions.tape import DAY, TAPE, write_rows, write_tape
 
 BOOK: Final = "mine"
 RUN: Final = ("session", "run", "--session", HALF_DAY.isoformat(), "--book", BOOK)
@@ -100,7 +103,8 @@ def test_every_answer_can_be_had_as_json(session_run: Done, checkout: Checkout) 
     profit = answer(checkout.run("pnl", *of_book))
     assert sum(Decimal(row["net"]) for row in profit) == Decimal(str(figures["realised_pnl"]))
     # Money is exact: text, never a binary fraction.
-    assert all(isinstance(row["realised"], str) for row in profit)
+    assert all(isinstance(row[name], str) for row in profit for name in ("realised", "unrealised", "net"))
+    assert {row["book"] for row in [*fills, *orders, *profit]} == {BOOK}
     status = answer(checkout.run("db", "status", "--json"))
     assert status["running"] is True
     assert status["port"] == checkout.server.status().port
@@ -123,7 +127,11 @@ def test_tables_show_the_same_for_people(session_run: Done, checkout: Checkout) 
     fills = checkout.run("fills", "--book", BOOK).stdout
     # Exchange time, to the minute.
     assert f"{HALF_DAY} 10:06" in fills
-    assert checkout.run("positions", "--book", BOOK).stdout == "Nothing is held.\n"
+    # Every answer names its book, which left out is not the one that was meant.
+    shown_orders = checkout.run("orders", "--book", BOOK).stdout
+    titles = [text.splitlines()[0].strip() for text in (fills, shown_orders, profit.stdout)]
+    assert titles == [f"Fills of book {BOOK}", f"Orders of book {BOOK}", f"Profit and loss of book {BOOK}"]
+    assert checkout.run("positions", "--book", BOOK).stdout == f"Nothing is held in book {BOOK}.\n"
 
 
 def test_the_configured_book_is_looked_at_without_an_option(session_run: Done, checkout: Checkout) -> None:
@@ -238,6 +246,22 @@ def test_recorded_bars_that_are_not_there_end_it_before_it_begins(checkout: Chec
     named = (*data, "--session", "2013-10-09")
     for command in (("demo", "--no-ui", *named), ("session", "run", "--book", "empty", *named)):
         refused(checkout.run(*command), str(tmp_path), "the session of 2013-10-09 has no bar of SPY, IBM")
+    assert not (checkout.data / "demo").exists()
+
+
+def test_a_malformed_history_ends_it_before_it_begins(checkout: Checkout, tmp_path: Path) -> None:
+    bars = write_tape(tmp_path / "bars", TAPE)
+    named = ("--data", f"lean:{bars}", "--symbols", "AAA,BBB", "--session", DAY.isoformat())
+    earlier = write_rows(bars, "AAA", ["34200000,1,1,1,1"], date(2013, 10, 8))
+    for command in (("demo", "--no-ui", *named), ("session", "run", "--book", "history", *named)):
+        refused(checkout.run(*command), str(earlier), "row 1")
+    earlier.unlink()
+    daily = bars / "equity" / "usa" / "daily" / "bbb.zip"
+    daily.parent.mkdir()
+    with zipfile.ZipFile(daily, "w") as archive:
+        archive.writestr("bbb.csv", "20131008 00:00,200000,200000,200000,200000,1000\n")
+    # A daily history without its factor file, which says what was split.
+    refused(checkout.run("demo", "--no-ui", *named), "factor_files", "bbb")
     assert not (checkout.data / "demo").exists()
 
 

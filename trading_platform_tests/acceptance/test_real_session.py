@@ -3,6 +3,9 @@
 2013-10-09, SPY, IBM, BAC and AIG, minute bars as recorded, the profile `quiet` of vwap_reclaim.
 """
 
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -60,6 +63,40 @@ def test_dagster_shows_that_profit_too(job_session: "RanSession") -> None:
     }
     assert {name: Decimal(str(shown[name])) for name in expected} == expected
     assert shown["bar"] == "2013-10-09T19:59:00+00:00"
+
+
+def test_the_summary_has_that_profit_too(job_session: "RanSession") -> None:
+    file = job_session.book.exchange_file
+    figures = job_session.figures
+    assert figures is not None
+    with closing(sqlite3.connect(file)) as connection:
+        executions = connection.execute("SELECT symbol, side, quantity, fee FROM executions ORDER BY rowid").fetchall()
+        orders = connection.execute("SELECT count(*) FROM orders").fetchone()[0]
+    fees = sum((Decimal(fee) for *_, fee in executions), Decimal(0))
+    net = exchange_result(file)
+    told = {name: Decimal(str(figures[name])) for name in ("realised_pnl", "realised_before_fees", "fees", "equity")}
+    assert told == {
+        "realised_pnl": net,
+        "realised_before_fees": net + fees,
+        "fees": fees,
+        "equity": job_session.ledger.opening_cash() + net,
+    }
+    assert figures["unrealised_pnl"] == 0
+    assert figures["round_trips"] == times_flat((symbol, side, quantity) for symbol, side, quantity, _ in executions)
+    assert figures["round_trips"] >= 4
+    assert (figures["cycles"], figures["runs"]) == (390, 390)
+    assert (figures["fills"], figures["orders"]) == (len(executions), orders)
+    assert (figures["session"], figures["provider"], figures["book"]) == ("2013-10-09", "files", "real")
+    assert figures["symbols"] == list(job_session.book.symbols)
+
+
+def times_flat(executions: Iterable[tuple[str, str, int]]) -> int:
+    """How often a symbol's shares came back to none."""
+    held, times = dict[str, int](), 0
+    for symbol, side, quantity in executions:
+        held[symbol] = held.get(symbol, 0) + (quantity if side == "buy" else -quantity)
+        times += held[symbol] == 0
+    return times
 
 
 def test_the_exchange_has_no_order_twice(cycle_session: "RanSession", job_session: "RanSession") -> None:

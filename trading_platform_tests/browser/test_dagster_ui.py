@@ -104,7 +104,8 @@ class served:  # noqa: N801 (used as a function)
     def __init__(self, checkout: Checkout) -> None:
         self._checkout = checkout
         settings = checkout.folder / "settings.json"
-        settings.write_text(json.dumps({"market_data": {"session": HALF_DAY.isoformat()}}))
+        told = {"data_folder": str(checkout.data), "market_data": {"session": HALF_DAY.isoformat()}}
+        settings.write_text(json.dumps(told))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])

@@ -46,7 +46,7 @@ class Venue(Protocol):
     def deadline(self) -> datetime: ...
 
     def passed(self) -> datetime:
-        """A deadline that has passed."""
+        """A deadline that has passed before the call: an adapter looks at it before it sends."""
         ...
 
     def pass_minutes(self, count: int) -> None:
@@ -224,9 +224,16 @@ class BrokerPortContract:
         assert isinstance(venue.broker.submit(order, venue.deadline()), Rejected)
         assert venue.broker.open_orders() == ()
 
-    def test_no_answer_by_the_deadline_is_unknown(self, venue: Venue) -> None:
-        assert isinstance(venue.broker.submit(buying("a", 100), venue.passed()), Unknown)
-        assert isinstance(venue.broker.find("a"), Absent | Found)
+    def test_after_the_deadline_the_outcome_is_unknown_and_nothing_is_sent(self, venue: Venue) -> None:
+        assert isinstance(venue.broker.submit(buying("a", 100, stop="9.50"), venue.passed()), Unknown)
+        assert venue.broker.find("a") == venue.broker.find("a-stop") == Absent()
+        assert venue.broker.open_orders() == ()
+        self.submit(venue, buying("b", 100))
+        assert isinstance(venue.broker.cancel("b", venue.passed()), Unknown)
+        assert isinstance(venue.broker.reduce("b", 1, venue.passed()), Unknown)
+        assert self.found(venue, "b").quantity == 100
+        venue.pass_minutes(1)
+        assert venue.broker.positions() == {"IBM": 100}
 
     def test_an_attached_stop_protects_exactly_what_its_entry_has_filled(self, venue: Venue) -> None:
         if not venue.broker.capabilities.attached_stops:

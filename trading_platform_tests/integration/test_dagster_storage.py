@@ -26,7 +26,7 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 DEFINITIONS = """
 import dagster as dg
 
-@dg.op(pool="orders")
+@dg.op
 def place(context: dg.OpExecutionContext) -> str:
     print("placed by the probe")
     return context.run_id
@@ -59,8 +59,12 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a user who has set nothing, with `changes`."""
-    unset = ("DAGSTER_HOME", "DATABASE_URL", "TRADING_PLATFORM_DATA", "PYTHONWARNINGS")
-    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    unset = ("DAGSTER_HOME", "DATABASE_URL", "PYTHONWARNINGS")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in unset and not name.startswith("TRADING_PLATFORM")
+    }
     return kept | {"PYTHONPATH": str(CHECKOUT), "NO_COLOR": "1"} | changes
 
 
@@ -195,8 +199,7 @@ INSPECT = """if True:
     with dg.DagsterInstance.get() as instance:
         reference = serialize_value(instance.get_ref())
     with dg.DagsterInstance.from_ref(deserialize_value(reference)) as again:
-        pools = {pool.name: (pool.limit, pool.from_default) for pool in again.event_log_storage.get_pool_limits()}
-        print(json.dumps({"reference": reference, "pools": pools, "telemetry": again.telemetry_enabled,
+        print(json.dumps({"reference": reference, "telemetry": again.telemetry_enabled,
             "nux": again.nux_enabled, "monitored": again.run_monitoring_enabled,
             "class": again.get_ref().storage_data.class_name}))
 """
@@ -213,20 +216,19 @@ def test_another_process_makes_the_same_instance_from_its_reference(checkout: Pa
     assert (checkout / "var" / "db" / "password").read_text() not in said["reference"]
 
 
-def test_the_orders_pool_is_exclusive_before_anything_has_run(checkout: Path) -> None:
-    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout))
+def test_the_file_of_settings_says_where_the_database_is(checkout: Path, fresh_database: Callable[[], str]) -> None:
+    settings = checkout / "settings.json"
+    settings.write_text(json.dumps({"data_folder": str(checkout / "named")}))
+    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), TRADING_PLATFORM_CONFIG=str(settings))
+    LocalServer(checkout / "named" / "db").stop()
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pools"] == {"orders": [1, False]}
+    assert (checkout / "named" / "db" / "password").exists()
 
-    # The control: without the lines in dagster.yaml the pool has no limit of its own.
-    yaml = checkout / "dagster.yaml"
-    limits = "      pools:\n        orders: 1"
-    assert limits in yaml.read_text()
-    yaml.write_text(yaml.read_text().replace(limits, "      {}"))
-    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), TRADING_PLATFORM_DATA=str(checkout / "other"))
-    LocalServer(checkout / "other" / "db").stop()
+    settings.write_text(json.dumps({"database_url": fresh_database(), "data_folder": str(checkout / "other")}))
+    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), TRADING_PLATFORM_CONFIG=str(settings))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pools"] == {}
+    assert not (checkout / "other").exists()
+    assert not (checkout / "var" / "db").exists()
 
 
 def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch, fresh_database: Any) -> None:
@@ -242,5 +244,5 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in str(bad.value)
     # The control: a server that is there is used.
     monkeypatch.setenv("DATABASE_URL", with_database(fresh_database(), "ledger"))
-    storage = LocalPostgresStorage(pools={"orders": 1})
-    assert [pool.name for pool in storage.event_log_storage.get_pool_limits()] == ["orders"]
+    storage = LocalPostgresStorage()
+    assert storage.run_storage.get_run_by_id("nobody") is None

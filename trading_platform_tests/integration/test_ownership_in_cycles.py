@@ -27,6 +27,7 @@ def book(tmp_path: Path, fresh_database: Callable[[], str]) -> Book:
         data_folder=tmp_path / "data",
         bars=write_tape(tmp_path / "bars", TAPE),
         ownership=TIMES,
+        call_deadline="0.2",
     )
 
 

@@ -1,6 +1,7 @@
 """The paper exchange by the clock, against a market that is written out, and its book on the disk."""
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -508,6 +509,80 @@ def test_a_book_that_another_holds_gives_no_certain_answer(
     holder.close()
     assert trade.broker.find("a") == Absent()
     assert isinstance(trade.submit("a", "buy market 100"), Accepted)
+
+
+def fill_the_disk(trade: Desk, *, spare: int = 0) -> Callable[[], object]:
+    """Let the book have no more pages than it has, and `spare`; what is returned makes room again."""
+    connection = trade.broker._book._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + spare}")
+    return lambda: connection.execute("PRAGMA max_page_count = 1000000")
+
+
+def test_on_a_full_disk_nothing_is_placed_and_the_answer_says_so(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    make_room = fill_the_disk(trade)
+    answers = [trade.submit(f"a{number}", "buy limit 1 at 9.00") for number in range(200)]
+    refused = [f"a{number}" for number, answer in enumerate(answers) if isinstance(answer, Unknown)]
+    assert refused
+    for answer in answers:
+        assert isinstance(answer, Accepted) or "disk is full. Make room on its disk and run it again" in answer.reason
+    assert {trade.broker.find(intent) for intent in refused} == {Absent()}
+    assert len(trade.broker.open_orders()) == len(answers) - len(refused)
+    make_room()
+    assert isinstance(trade.submit("b", "buy limit 1 at 9.00"), Accepted)
+
+
+def test_on_a_full_disk_a_read_that_must_match_first_says_that_it_may_work_later(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    numbers = range(100)
+    for number in numbers:
+        trade.submit(f"a{number}", "buy market 10")
+    make_room = fill_the_disk(trade)
+    trade.until("14:30:00")
+    for read in (trade.broker.cash, trade.broker.positions, trade.broker.open_orders, lambda: trade.broker.find("a0")):
+        with pytest.raises(TemporaryError, match=r"full\. Make room on its disk and run it again"):
+            read()
+    make_room()
+    assert trade.broker.positions() == {"IBM": 10 * len(numbers)}
+
+
+def test_a_disk_that_fails_at_the_commit_leaves_a_read_to_be_asked_again(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100")
+    trade.until("13:32:00")
+    log = trade.path.with_name(trade.path.name + "-wal").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file of this process may grow.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log, limits[1]))
+    try:
+        unknown = trade.submit("b", "buy market 1")
+        with pytest.raises(TemporaryError, match="Make room"):
+            trade.broker.positions()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert isinstance(unknown, Unknown)
+    assert trade.broker.find("b") == Absent()
+    assert trade.broker.positions() == {"IBM": 100}
+
+
+def test_a_clock_that_lies_before_what_is_matched_is_refused(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100")
+    trade.until("14:00:00")
+    assert trade.broker.positions() == {"IBM": 100}
+    trade.clock = SimulatedClock(at("13:40:00"))
+    trade.broker.close()
+    trade.broker = trade.opened()
+    answer = trade.submit("b", "buy market 100")
+    assert isinstance(answer, Rejected)
+    assert "lies before what is matched already" in answer.reason
+    assert trade.broker.find("b") == Absent()
+    # The control: at the moment up to which it is matched, an order is taken and fills.
+    trade.until("14:00:00")
+    assert isinstance(trade.submit("b", "buy market 100"), Accepted)
+    trade.until("14:01:00")
+    assert trade.broker.positions() == {"IBM": 200}
 
 
 def test_answers_wait_for_the_disk(desk: Callable[..., Desk]) -> None:

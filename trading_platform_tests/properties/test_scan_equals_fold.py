@@ -1,13 +1,16 @@
 """scan == fold(step) == stepping live == catching up, and compiled == uncompiled, bit for bit.
 
-Each comparison has its control: a step that breaks the law in question must be seen to differ. Run as a script, this
-file prints a digest of what the steps gave, in whatever way its environment runs them.
+Each comparison has its control: a step that breaks the law in question must be seen to differ. Run as a script with
+the seeds of sessions, this file prints a digest of what the steps gave on each, in whatever way its environment runs
+them.
 """
 
 import hashlib
 import os
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,15 @@ from trading_platform.strategies.scan import SessionFold, StepFault, fold, scan
 
 SYMBOLS = 5
 CUT = 100
+SESSIONS = 20
+"""Random sessions on which compiled and uncompiled steps are compared, with new ones in each run of the tests."""
+
+CONTROLS = 3
+"""On so many of them the step that breaks the law is compared too."""
+
+FIRST_SEED = "SCAN_FIRST_SEED"
+"""The environment variable that brings the sessions of an earlier run back."""
+
 MOODY_STATE = np.dtype([("bars", "i8"), ("ring", "f8", (16,))], align=True)
 
 
@@ -239,32 +251,58 @@ _LAWFUL = {"vwap_reclaim": LOOSE, "moody": MOODY}
 _DIGESTED = {**_LAWFUL, "hasty": HASTY}
 
 
-def digests() -> dict[str, str]:
-    result = {}
-    for name, strategy in _DIGESTED.items():
-        digest = hashlib.sha256()
-        for seed in (11, 12):
-            sessions = market(seed, 150)
+def digests(seeds: Iterable[int]) -> Iterator[tuple[str, int, str]]:
+    """Strategy, seed of the session, and a digest of all that was said in it, folded and stepped."""
+    for place, seed in enumerate(seeds):
+        sessions = market(seed)
+        # A control needs few sessions to be seen.
+        for name, strategy in (_DIGESTED if place < CONTROLS else _LAWFUL).items():
+            digest = hashlib.sha256()
             for told in (by_fold(strategy, sessions), by_steps(strategy, sessions)):
                 digest.update(told.outs + repr(told.faults).encode())
-        result[name] = digest.hexdigest()
-    return result
+            yield name, seed, digest.hexdigest()
 
 
-def digests_elsewhere(*, uncompiled: bool) -> dict[str, str]:
+def digests_elsewhere(seeds: Iterable[int]) -> tuple[dict[tuple[str, int], str], dict[tuple[str, int], str]]:
+    """The digests of a process that compiles, and of one that does not; they run side by side."""
     root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1" if uncompiled else "0", "PYTHONPATH": str(root)}
-    told = subprocess.run([sys.executable, __file__], check=True, capture_output=True, text=True, env=environment)
-    return dict(line.split() for line in told.stdout.splitlines())
+    command = [sys.executable, __file__, *map(str, seeds)]
+    environments = [{**os.environ, "NUMBA_DISABLE_JIT": off, "PYTHONPATH": str(root)} for off in "01"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=one) for one in environments]
+    printed = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    by_compiled, by_uncompiled = (
+        {(name, int(seed)): digest for name, seed, digest in map(str.split, text.splitlines())} for text in printed
+    )
+    return by_compiled, by_uncompiled
 
 
-def test_compiled_and_uncompiled_give_the_same_bits() -> None:
-    compiled_digests, uncompiled_digests = digests_elsewhere(uncompiled=False), digests_elsewhere(uncompiled=True)
-    for name in _LAWFUL:
-        assert compiled_digests[name] == uncompiled_digests[name]
-    assert compiled_digests["hasty"] != uncompiled_digests["hasty"], "the control: a reordered sum must be seen"
+def first_seed() -> int:
+    named = os.environ.get(FIRST_SEED)
+    return secrets.randbelow(2**32) if named is None else int(named)
+
+
+def test_compiled_and_uncompiled_give_the_same_bits_on_random_sessions() -> None:
+    first = first_seed()
+    seeds = range(first, first + SESSIONS)
+    by_compiled, by_uncompiled = digests_elsewhere(seeds)
+    told = {(name, seed) for name in _LAWFUL for seed in seeds} | {("hasty", seed) for seed in seeds[:CONTROLS]}
+    assert by_compiled.keys() == by_uncompiled.keys() == told
+    differing = {key for key, digest in by_compiled.items() if digest != by_uncompiled[key]}
+    wrong = sorted(key for key in differing if key[0] in _LAWFUL)
+    assert not wrong, f"they differ on {wrong}; {FIRST_SEED}={first} in the environment brings these sessions back"
+    seen = {seed for name, seed in differing if name == "hasty"}
+    assert seen, f"the control: a reordered sum must be seen ({FIRST_SEED}={first})"
+
+
+def test_the_seed_of_an_earlier_run_brings_its_sessions_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FIRST_SEED, "17")
+    assert first_seed() == 17
+    assert market(first_seed()).bars.tobytes() == market(17).bars.tobytes() != market(18).bars.tobytes()
+    monkeypatch.delenv(FIRST_SEED)
+    assert first_seed() != first_seed()
 
 
 if __name__ == "__main__":
-    for strategy_name, told_digest in digests().items():
-        print(strategy_name, told_digest)  # noqa: T201 (read by the test above)
+    for words in digests(map(int, sys.argv[1:])):
+        print(*words)  # noqa: T201 (read by the test above)

@@ -37,6 +37,7 @@ class Book:
     instance: str = "local"
     timed_entry: bool = True
     ownership: tuple[tuple[str, str], ...] = ()
+    call_deadline: str = "4"
 
     @property
     def settings(self) -> Settings:
@@ -48,6 +49,7 @@ class Book:
                 "instance": self.instance,
                 "account": {"book": self.name},
                 "ownership": dict(self.ownership),
+                "execution": {"call_deadline_seconds": self.call_deadline},
                 # A call to the broker must be over before a stranger may take over: scaled with the lease.
                 **({"execution": {"call_deadline_seconds": "0.1"}} if self.ownership else {}),
                 "market_data": {"provider": "lean", "folder": self.bars, "symbols": self.symbols},

@@ -10,10 +10,8 @@ from trading_platform.calendars import exchange
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.calendars.sessions import (
     bar_time,
-    decided_bar,
     exchange_day,
     exchange_moment,
-    minute_of,
     ticks,
 )
 from trading_platform.domain.errors import InvalidInput
@@ -124,7 +122,6 @@ def test_a_bar_is_stamped_by_its_start_and_decided_a_minute_later(calendar: Exch
     moments = ticks(session)
     assert (len(moments), moments[0], moments[-1]) == (390, session.open + timedelta(minutes=1), session.close)
     assert moments[0] == exchange_moment(FULL, time(9, 31))
-    assert [decided_bar(session, moment) for moment in moments] == list(range(390))
 
 
 @pytest.mark.parametrize("minute", [-1, 390])
@@ -133,26 +130,9 @@ def test_a_minute_outside_the_session_is_refused(calendar: ExchangeCalendar, min
         bar_time(calendar.session(FULL), minute)
 
 
-def test_a_moment_falls_within_its_bar(calendar: ExchangeCalendar) -> None:
-    session = calendar.session(FULL)
-    assert minute_of(session, session.open + timedelta(seconds=59)) == 0
-    assert minute_of(session, session.open + timedelta(seconds=60)) == 1
-    for outside in (session.open - timedelta(seconds=1), session.close):
-        with pytest.raises(InvalidInput, match="is not in the session"):
-            minute_of(session, outside)
-
-
-def test_nothing_is_decided_before_the_first_bar_has_closed(calendar: ExchangeCalendar) -> None:
-    session = calendar.session(FULL)
-    assert decided_bar(session, session.premarket_open) is None
-    assert decided_bar(session, session.open + timedelta(seconds=59)) is None
-    assert decided_bar(session, session.open + timedelta(seconds=60)) == 0
-    assert decided_bar(session, session.close + timedelta(hours=3)) == 389
-
-
-def test_a_moment_without_a_time_zone_is_refused(calendar: ExchangeCalendar) -> None:
+def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no time zone"):
-        minute_of(calendar.session(FULL), datetime(2013, 10, 9, 14, 0))  # noqa: DTZ001
+        exchange_day(datetime(2013, 10, 9, 14, 0))  # noqa: DTZ001
 
 
 def test_the_exchange_has_its_own_date() -> None:

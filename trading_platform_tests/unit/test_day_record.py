@@ -68,10 +68,32 @@ def test_a_whole_history_makes_a_whole_record() -> None:
     ("given", "unknown", "what"),
     [
         ({"daily": daily(0)}, ("prior_close", "gap", "atr"), "no close of the previous session"),
-        ({"daily": daily(40, until=date(2013, 11, 27))}, ("prior_close", "gap"), "no close of the previous session"),
-        ({"daily": daily(19)}, ("average_daily_volume",), "fewer than 20 daily bars for the volume"),
-        ({"daily": daily(40, volume=0)}, ("average_daily_volume",), "fewer than 20 daily bars for the volume"),
-        ({"daily": daily(14)}, ("atr",), "fewer than 15 daily bars for the ATR"),
+        (
+            {"daily": daily(40, until=date(2013, 11, 27))},
+            ("prior_close", "gap", "average_daily_volume", "atr"),
+            "no close of the previous session",
+        ),
+        (
+            {"daily": daily(40, until=date(2013, 11, 27))},
+            ("average_daily_volume",),
+            "fewer than 20 daily bars up to the previous session for the volume",
+        ),
+        (
+            {"daily": daily(40, until=date(2010, 11, 26))},
+            ("atr",),
+            "fewer than 15 daily bars up to the previous session for the ATR",
+        ),
+        (
+            {"daily": daily(19)},
+            ("average_daily_volume",),
+            "fewer than 20 daily bars up to the previous session for the volume",
+        ),
+        (
+            {"daily": daily(40, volume=0)},
+            ("average_daily_volume",),
+            "fewer than 20 daily bars up to the previous session for the volume",
+        ),
+        ({"daily": daily(14)}, ("atr",), "fewer than 15 daily bars up to the previous session for the ATR"),
         (
             {"morning": morning((0, 103_500, 103_000, 9))},
             ("premarket_high", "premarket_low", "premarket_last", "premarket_volume"),

@@ -1,5 +1,8 @@
 """The files provider: LEAN's layout, its units, splits as of the session, and what it says of a broken file."""
 
+import subprocess
+import sys
+import tempfile
 import zipfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -223,3 +226,78 @@ def test_a_bar_of_two_scales_is_refused(lean_data: Path) -> None:
 def test_until_is_a_moment(tmp_path: Path) -> None:
     moment: datetime = CALENDAR.session(DAY).open + timedelta(seconds=119)
     assert len(lean_folder(tmp_path).minute_bars("XYZ", DAY, moment)) == 1
+
+
+AS_AN_ORDINARY_ACCOUNT = """if True:
+    import os, sys
+    from datetime import date, timedelta
+    from pathlib import Path
+    from trading_platform.calendars.exchange import ExchangeCalendar
+    from trading_platform.domain.errors import InvalidInput
+    from trading_platform.marketdata.providers.files import LeanFiles
+
+    root, way = Path(sys.argv[1]), sys.argv[2]
+    day = date(2013, 10, 9)
+    until = ExchangeCalendar().session(day).after_hours_close
+    ways = {
+        "root": lambda files: None,
+        "minutes": lambda files: files.minute_bars("XYZ", day, until),
+        "sessions": lambda files: files.minute_sessions("XYZ", day + timedelta(days=1)),
+        "daily": lambda files: files.daily_bars("XYZ", day, 5),
+    }
+    if os.geteuid() == 0:
+        # Whatever Python itself still has to read, it reads while it may.
+        ways[way](LeanFiles(root))
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        ways[way](LeanFiles(root))
+    except InvalidInput as error:
+        assert error.mend, error
+        print(str(error))
+    else:
+        print("read")
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "closed"),
+    [
+        ("root", "equity"),
+        ("root", "equity/usa"),
+        ("minutes", "equity/usa/minute"),
+        ("minutes", "equity/usa/minute/xyz"),
+        ("minutes", "equity/usa/minute/xyz/20131009_trade.zip"),
+        ("sessions", "equity/usa/minute/xyz"),
+        ("daily", "equity/usa/daily"),
+        ("daily", "equity/usa/daily/xyz.zip"),
+        ("daily", "equity/usa/factor_files"),
+        ("daily", "equity/usa/factor_files/xyz.csv"),
+    ],
+)
+def test_what_may_not_be_read_is_named(way: str, closed: str) -> None:
+    # Not in pytest's own folder, which no other account may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        lean_folder(root, factors="20501231,1,1,0\n")
+
+        def told() -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", AS_AN_ORDINARY_ACCOUNT, str(root), way],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert told() == "read"
+        rights = (root / closed).stat().st_mode
+        (root / closed).chmod(0)
+        said = told()
+        (root / closed).chmod(rights)
+    assert f"{root}/equity/usa" in said
+    assert "it cannot be read: Permission denied" in said
+    assert "name another data folder" in said

@@ -82,8 +82,7 @@ def test_the_defaults_are_the_ones_that_were_asked_for(path: str, value: int) ->
         ("account.book", "paper-2", "Paper"),
         ("execution.slippage_bps", 0, -1),
         ("execution.slippage_bps", 500, 501),
-        ("execution.call_deadline_seconds", "60", "60.1"),
-        ("environment", "prod", "production"),
+        ("execution.call_deadline_seconds", "8.9", "60.1"),
         ("market_data.session", "2013-10-09", "2013-10-32"),
     ],
 )
@@ -115,27 +114,46 @@ def test_settings_cannot_be_changed() -> None:
         settings.limits.lot = 7
 
 
+def test_a_strategy_is_named_once() -> None:
+    once = [{"name": "vwap_reclaim"}, {"name": "gap_and_go"}]
+    load({}, {"strategies": once})
+    with pytest.raises(InvalidInput, match=r"configuration: strategies: .*vwap_reclaim is named twice"):
+        load({}, {"strategies": [*once, {"name": "vwap_reclaim", "profile": "quiet"}]})
+
+
+def test_a_lease_outlasts_renewal_and_margin() -> None:
+    times = {"renewal": "3", "margin": "3"}
+    load({}, {"ownership": {"lease": "6.1", **times}})
+    with pytest.raises(InvalidInput, match=r"ownership: .*lease of 6 s .* renewal \(3 s\) and margin \(3 s\)"):
+        load({}, {"ownership": {"lease": "6", **times}})
+
+
+def test_a_call_ends_before_a_stranger_may_take_over() -> None:
+    times = {"ownership": {"margin": "1", "quarantine": "2"}}
+    load({}, {**times, "execution": {"call_deadline_seconds": "2.9"}})
+    with pytest.raises(InvalidInput, match=r"ownership\.margin and ownership\.quarantine .*call_deadline_seconds"):
+        load({}, {**times, "execution": {"call_deadline_seconds": "3"}})
+
+
 # ---- where values come from ---------------------------------------------------------------------------------------
 
 
 def test_later_sources_win(file: Path) -> None:
     def told(settings: Settings) -> str:
-        return f"{settings.account.book} {settings.account.size} {settings.log_level}"
+        return f"{settings.account.book} {settings.account.size} {settings.data_folder}"
 
-    file.write_text(json.dumps({"account": {"book": "from-file", "size": 5}, "log_level": "DEBUG"}))
+    file.write_text(json.dumps({"account": {"book": "from-file", "size": 5}, "data_folder": "here"}))
     environment = {"TRADING_PLATFORM_CONFIG": str(file)}
-    assert told(load(environment)) == "from-file 5 DEBUG"
-    environment |= {"TRADING_PLATFORM_BOOK": "from-variable", "TRADING_PLATFORM_LOG_LEVEL": "ERROR"}
-    assert told(load(environment)) == "from-variable 5 ERROR"
-    assert told(load(environment, {"account": {"book": "from-caller"}})) == "from-caller 5 ERROR"
+    assert told(load(environment)) == "from-file 5 here"
+    environment |= {"TRADING_PLATFORM_BOOK": "from-variable", "TRADING_PLATFORM_DATA": "there"}
+    assert told(load(environment)) == "from-variable 5 there"
+    assert told(load(environment, {"account": {"book": "from-caller"}})) == "from-caller 5 there"
 
 
 @pytest.mark.parametrize(
     ("variable", "path", "value"),
     [
         ("TRADING_PLATFORM_DATA", "data_folder", Path("elsewhere")),
-        ("TRADING_PLATFORM_ENV", "environment", "staging"),
-        ("TRADING_PLATFORM_LOG_LEVEL", "log_level", "WARNING"),
         ("TRADING_PLATFORM_BOOK", "account.book", "second"),
     ],
 )
@@ -203,7 +221,7 @@ def test_a_secret_is_given_only_to_who_asks_for_it() -> None:
         {"database_url": {"url": URL}},
         {"account": URL},
         {"limits": {"lot": URL}},
-        {"environment": URL},
+        {"execution": {"fees": URL}},
         {"market_data": {"session": URL}},
         {"strategies": URL},
     ],

@@ -30,6 +30,12 @@ def read_zip(path: Path) -> bytes:
                     f"holds {len(names)} files, not one CSV file", where=str(path), mend="Fetch the file again"
                 )
             return archive.read(names[0])
+    except PermissionError as error:
+        raise InvalidInput(
+            f"it cannot be read: {error.strerror}",
+            where=str(path),
+            mend="Give this account the right to read it, or name another data folder",
+        ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise InvalidInput(
             f"cannot be read as a zip file ({error})", where=str(path), mend="Fetch the file again"

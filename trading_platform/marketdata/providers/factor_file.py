@@ -55,7 +55,13 @@ def read_factor_file(path: Path) -> SplitFactors:
             where=str(path),
             mend="For a symbol that has never split, one row will do: 20501231,1,1,0",
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InvalidInput(
+            f"it cannot be read: {error.strerror}",
+            where=str(path),
+            mend="Give this account the right to read it, or name another data folder",
+        ) from error
+    except ValueError as error:
         raise InvalidInput(f"cannot be read ({error})", where=str(path), mend=_MEND) from error
     rows = [_row(path, number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     days = tuple(day for day, _ in rows)

@@ -2,10 +2,13 @@
 
 Prices there are in 1/10,000 dollar, as in the kernel, so nothing is rounded but the split adjustment of daily bars.
 Minute bars are in their own session's scale already. A file that is not what it should be stops the caller, with the
-file, row and column named; a number that says that there is none (nan) is left for `quality` to refuse and count.
+file, row and column named, and so does one that cannot be read; a number that says that there is none (nan) is left for
+`quality` to refuse and count.
 Ticker changes (map_files) are not followed: a symbol is its file's name.
 """
 
+import stat
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from functools import lru_cache
@@ -41,7 +44,7 @@ class LeanFiles:
 
     def __init__(self, root: Path, *, kept: int = 12_000) -> None:
         self._home = root / "equity" / "usa"
-        if not (self._home / "minute").is_dir():
+        if not _stands(self._home / "minute", stat.S_ISDIR):
             raise InvalidInput(
                 "is not a LEAN data folder: it holds no equity/usa/minute",
                 where=str(root),
@@ -72,9 +75,9 @@ class LeanFiles:
         return chosen
 
     def minute_sessions(self, symbol: str, before: date) -> tuple[date, ...]:
-        """See `Provider.minute_sessions`: the days for which there is a file."""
+        """See `Provider.minute_sessions`: the days for which there is a file. Raises `InvalidInput` as the others."""
         folder = self._home / "minute" / _file_name(symbol)
-        stamps = (path.name.removesuffix(_TRADE) for path in folder.glob(f"*{_TRADE}"))
+        stamps = (name.removesuffix(_TRADE) for name in _names(folder) if name.endswith(_TRADE))
         days = (_day(int(stamp)) for stamp in stamps if stamp.isascii() and stamp.isdigit())
         return tuple(sorted(day for day in days if day is not None and day < before))
 
@@ -90,7 +93,7 @@ class LeanFiles:
 
     def _read_minutes(self, name: str, session: date) -> npt.NDArray[Any]:
         path = self._home / "minute" / name / f"{session:%Y%m%d}{_TRADE}"
-        if not path.is_file():
+        if not _stands(path, stat.S_ISREG):
             return _frozen(np.zeros(0, bar_t))
         rows = parse_rows(read_zip(path), _MINUTE_COLUMNS, path, _cell)
         times = rows[:, 0]
@@ -107,7 +110,7 @@ class LeanFiles:
 
     def _read_daily(self, name: str) -> npt.NDArray[Any]:
         path = self._home / "daily" / f"{name}.zip"
-        if not path.is_file():
+        if not _stands(path, stat.S_ISREG):
             return _frozen(np.zeros(0, daily_t))
         rows = parse_rows(read_zip(path).replace(b" 00:00,", b","), _DAILY_COLUMNS, path, _cell)
         stamps = rows[:, 0]
@@ -117,6 +120,34 @@ class LeanFiles:
         bars = np.zeros(len(rows), daily_t)
         bars["day"] = days
         return _frozen(_named(bars, rows))
+
+
+def _stands(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Whether something of this kind is there. Raises `InvalidInput` where that cannot be seen."""
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing where there is none. Raises `InvalidInput` for one that cannot be read."""
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"it cannot be read: {error.strerror}",
+        where=str(path),
+        mend="Give this account the right to read it and the folders above it, or name another data folder",
+    )
 
 
 def _file_name(symbol: str) -> str:

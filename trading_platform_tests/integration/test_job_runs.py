@@ -1,0 +1,60 @@
+"""Runs of the job while Dagster's own database dies: a sentence that says how to go on, never a traceback."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trading_platform.bootstrap import build
+from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.config.load import load
+from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput
+from trading_platform.ledger.embedded import DAGSTER, LocalServer
+from trading_platform.terminal.job_runs import JobRuns, explained, open_instance
+from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
+    made = new_checkout(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "TRADING_PLATFORM_CONFIG", "TRADING_PLATFORM_BOOK", "TRADING_PLATFORM_SESSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRADING_PLATFORM_DATA", str(made.data))
+    yield made
+    made.server.stop()
+
+
+def test_each_question_to_a_dead_database_says_how_to_go_on(
+    checkout: Checkout, fresh_database: Callable[[], str]
+) -> None:
+    # The ledger is on another server, so that Dagster's database alone dies.
+    wanted = load({}, {"data_folder": checkout.data, "database_url": fresh_database()})
+    platform = build(wanted, SimulatedClock(ExchangeCalendar().session(HALF_DAY).open))
+    server = LocalServer(checkout.data / "db", fsync=False)
+    server.start()
+    database = server.url(DAGSTER)
+    with explained(database), open_instance(checkout.folder) as instance:
+        session = platform.simulated_session(HALF_DAY)
+        runs = JobRuns(platform, instance, database, session)
+        # The control: while it answers, nothing is said.
+        runs.end_abandoned()
+        assert runs.finished() == 0
+        server.stop()
+        for ask in (runs.end_abandoned, runs.finished, lambda: runs(HALF_DAY, 0)):
+            with pytest.raises(DatabaseUnavailable, match="trading-platform db start"):
+                ask()
+    platform.close()
+
+
+def test_only_a_dead_database_is_blamed(fresh_database: Callable[[], str]) -> None:
+    alive = fresh_database()
+    dead = "postgresql://me:hunter2@127.0.0.1:1/dagster"
+    with pytest.raises(KeyError), explained(alive):
+        raise KeyError("a fault of another kind")
+    with pytest.raises(InvalidInput, match="a sentence of the platform's own"), explained(dead):
+        raise InvalidInput("a sentence of the platform's own")
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/dagster") as told, explained(dead):
+        raise KeyError("what a driver says")
+    assert "hunter2" not in str(told.value)
