@@ -19,7 +19,8 @@ from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.ids import is_symbol
 from trading_platform.engine.cycle import SimulatedSession
-from trading_platform.engine.stages import Parts, Stages
+from trading_platform.engine.stages import Stages
+from trading_platform.engine.values import Parts
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import DatabaseUrls, database_urls
 from trading_platform.ledger.ledger import Ledger

@@ -5,119 +5,34 @@ ops of a job) or `cycle` in one go: the rows that they leave are the same. What 
 cycles (day records, folded states) is a cache of what the session's bars say, and is made again where it is not there.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from trading_platform.brokers.broker import Broker
-from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.calendars.sessions import Session, bar_time
-from trading_platform.config.settings import Limits
-from trading_platform.domain.clock import Clock
-from trading_platform.domain.decisions import Decision, Verdict
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.fills import Position
-from trading_platform.domain.ids import cycle_id
-from trading_platform.domain.orders import OrderIntent, OrderStatus
+from trading_platform.domain.orders import OrderStatus
 from trading_platform.domain.reports import CycleReport, DataProblem
 from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
-from trading_platform.engine.inputs import pack
-from trading_platform.ledger.ledger import Ledger
-from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
+from trading_platform.engine.record import cycle_record, cycle_report, read_back
+from trading_platform.engine.session_state import SessionState
+from trading_platform.engine.values import Evaluated, Fetched, Parts, Planned
+from trading_platform.ledger.ownership import Lease, Ownership
 from trading_platform.ledger.projections import holdings
-from trading_platform.ledger.rows import CycleHeader, CycleRecord
-from trading_platform.marketdata.bars import SessionBars, step_bars
-from trading_platform.marketdata.fetch import fetch_bars, open_session
-from trading_platform.marketdata.provider import Provider
+from trading_platform.marketdata.bars import SessionBars
+from trading_platform.marketdata.fetch import fetch_bars
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
-from trading_platform.portfolio.account import AccountView, untraded
-from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
+from trading_platform.portfolio.account import AccountView
+from trading_platform.portfolio.decide import Minute
 from trading_platform.strategies.contract import Strategy
-from trading_platform.strategies.scan import SessionFold
-
-Records = npt.NDArray[Any]
 
 _MINUTE: Final = timedelta(minutes=1)
-
-FAULTS_TO_SET_ASIDE: Final = 3
-"""Symbols on which a strategy may fault before it is set aside whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the stages work with; `bootstrap` makes it."""
-
-    ledger: Ledger
-    broker: Broker
-    provider: Provider
-    calendar: ExchangeCalendar
-    clock: Clock
-    strategies: tuple[Strategy, ...]
-    symbols: tuple[str, ...]
-    limits: Limits
-    opening_cash: Decimal
-    owner: str
-    release: str
-    lease: LeaseTimes
-    call_deadline: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fetched:
-    """After the first stage: the broker reconciled, and the bars as received."""
-
-    session: date
-    minute: int
-    bar_time: datetime
-    ownership: Ownership
-    reconciled: Reconciled
-    bars: SessionBars
-    days: Records
-    problems: tuple[DataProblem, ...]
-
-    @property
-    def new_bars(self) -> int:
-        """How many symbols have a bar of the decided minute."""
-        return int(np.count_nonzero(self.bars.bars["time"][:, self.minute]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evaluated:
-    """After the second stage: what each strategy said of the decided minute, `out_t` [symbols] each.
-
-    `first_new` is the earliest minute with a bar that this process had not seen the minute before: the decided one,
-    unless a bar came late.
-    """
-
-    fetched: Fetched
-    outs: tuple[Records, ...]
-    faults: tuple[str, ...]
-    first_new: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Planned:
-    """After the third stage: what was decided, and what shall be sent for it.
-
-    `recorded`: this minute was decided before; then the decisions are read back, and nothing is sent for them here.
-    """
-
-    evaluated: Evaluated
-    signals: tuple[Signal, ...]
-    decided: Decided
-    decisions: tuple[Decision, ...]
-    intents: tuple[OrderIntent, ...]
-    account: AccountView
-    strategies: tuple[str, ...]
-    recorded: bool
 
 
 class Stages:
@@ -173,7 +88,7 @@ class Stages:
         )
 
     def _fetch_bars(
-        self, session: Session, start: datetime, until: datetime, state: "SessionState"
+        self, session: Session, start: datetime, until: datetime, state: SessionState
     ) -> tuple[SessionBars, tuple[DataProblem, ...]]:
         """The session's bars so far, and the problems that were not there a minute ago.
 
@@ -208,7 +123,7 @@ class Stages:
             return Planned(
                 evaluated=evaluated,
                 signals=recorded.signals,
-                decided=_read_back(recorded, account),
+                decided=read_back(recorded, account),
                 decisions=recorded.decisions,
                 intents=(),
                 account=account,
@@ -241,9 +156,9 @@ class Stages:
             if self._lease is not None:
                 # At the epochs that the cycle began with: whoever has lost them since decides nothing.
                 self._lease.renew()
-            self.parts.ledger.record_cycle(self._record(planned), planned.intents, ownership)
+            self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership)
             sent = self._outbox.send(planned.intents, ownership)
-        return _report(planned, self.parts.ledger.book, sent)
+        return cycle_report(planned, self.parts.ledger.book, sent)
 
     def _hold(self) -> Ownership:
         """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
@@ -257,7 +172,7 @@ class Stages:
             self._lease = self.parts.ledger.take(self.parts.owner, self.parts.lease)
         return self._lease.ownership
 
-    def _state(self, session: Session) -> "SessionState":
+    def _state(self, session: Session) -> SessionState:
         if self._day is None or self._day.session != session:
             self._day = SessionState(self.parts, session)
         return self._day
@@ -296,96 +211,6 @@ class Stages:
             older = [one for one in everything if one.intent.bar_time >= since and one.intent.id not in known]
         return tuple(older) + orders
 
-    def _record(self, planned: Planned) -> CycleRecord:
-        fetched, decided = planned.evaluated.fetched, planned.decided
-        first = planned.evaluated.first_new
-        so_far = fetched.bars.bars[:, : fetched.minute + 1]
-        arrays = {"bars": so_far[:, first:], **decided.seen}
-        if fetched.minute == 0:
-            arrays["days"] = fetched.days
-        source = self.parts.provider.source
-        plain = {
-            "symbols": list(self.parts.symbols),
-            "strategies": [strategy.name for strategy in self.parts.strategies],
-            # The columns of `bars` are the minutes from `first_minute` on; all bars so far have this digest.
-            "first_minute": first,
-            "bars_sha256": hashlib.sha256(so_far.tobytes()).hexdigest(),
-            "source": [source.provider, source.feed, source.adjustment],
-            "broker": {
-                "cash": str(fetched.reconciled.view.cash),
-                "positions": dict(fetched.reconciled.view.positions),
-                "open": {one.intent_id: [one.quantity, one.filled] for one in fetched.reconciled.view.orders.values()},
-            },
-            "faults": list(planned.evaluated.faults),
-        }
-        header = CycleHeader(
-            bar_time=fetched.bar_time,
-            session=fetched.session,
-            bars=fetched.new_bars,
-            problems=fetched.problems,
-            owner=self.parts.owner,
-            release=self.parts.release,
-            mode=decided.mode,
-            equity=decided.equity,
-            peak_equity=decided.peak_equity,
-            cash=decided.cash,
-            open_equity=decided.open_equity,
-            decided_at=self.parts.clock.now(),
-        )
-        return CycleRecord(
-            header=header, inputs=pack(plain, arrays), signals=planned.signals, decisions=planned.decisions
-        )
-
-
-class SessionState:
-    """What a session's bars say, kept in the process: the day records and the folded strategies."""
-
-    def __init__(self, parts: Parts, session: Session) -> None:
-        self.session = session
-        self.days, self.problems = open_session(parts.provider, parts.calendar, parts.symbols, session)
-        self.desk = DecisionDesk(parts.strategies, parts.limits, session)
-        self._names = tuple(strategy.name for strategy in parts.strategies)
-        self._symbols = parts.symbols
-        self._folds = tuple(SessionFold(strategy, self.days) for strategy in parts.strategies)
-        self._folded: Records | None = None
-
-    def evaluate(self, fetched: Fetched) -> Evaluated:
-        """The outputs of the decided minute, and who is set aside. One step further, or a fold from the open."""
-        bars, minute = fetched.bars, fetched.minute
-        steps, present = step_bars(self.session, bars.bars), bars.bars["time"] != 0
-        # A bar that came late for an earlier minute changes what a fold from the open gives: then it is folded anew.
-        late = self._late(bars.bars[:, :minute])
-        goes_on = late is not None and late == minute
-        outs = tuple(
-            fold.step(steps[:, minute], present[:, minute])
-            if goes_on and fold.minute == minute
-            else fold.catch_up(steps[:, : minute + 1], present[:, : minute + 1])
-            for fold in self._folds
-        )
-        self._folded = bars.bars[:, : minute + 1]
-        faults = tuple(
-            f"{name} on {self._symbols[fault.symbol]} from minute {fault.minute}: {fault.what}"
-            for name, fold in zip(self._names, self._folds, strict=True)
-            for fault in fold.faults
-        )
-        return Evaluated(
-            fetched=fetched,
-            outs=tuple(out.copy() for out in outs),
-            faults=faults,
-            first_new=minute if late is None else late,
-        )
-
-    def _late(self, before: Records) -> int | None:
-        """The first minute that is not as it was folded, or how many were; None if nothing comparable was folded."""
-        if self._folded is None or self._folded.shape[1] < before.shape[1]:
-            return None
-        changed = np.flatnonzero((self._folded[:, : before.shape[1]] != before).any(axis=0))
-        return int(changed[0]) if len(changed) else before.shape[1]
-
-    def set_aside(self) -> tuple[int, ...]:
-        """The strategies that are set aside whole, because they faulted on several symbols."""
-        return tuple(index for index, fold in enumerate(self._folds) if len(fold.faults) >= FAULTS_TO_SET_ASIDE)
-
 
 def _new_problems(found: Iterable[DataProblem], known: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
     """What is counted in `found` beyond `known`."""
@@ -396,22 +221,6 @@ def _new_problems(found: Iterable[DataProblem], known: Iterable[DataProblem]) ->
         DataProblem(symbol=one.symbol, what=one.what, count=more)
         for one in found
         if (more := one.count - before.get((one.symbol, one.what), 0)) > 0
-    )
-
-
-def _read_back(recorded: CycleRecord, account: AccountView) -> Decided:
-    """A recorded minute's decisions and figures: they are never made again."""
-    header = recorded.header
-    held = sum((position.cost for position in account.positions.values()), Decimal(0))
-    return Decided(
-        decisions=recorded.decisions,
-        mode=header.mode,
-        cash=header.cash,
-        equity=header.equity,
-        open_equity=header.open_equity,
-        peak_equity=header.peak_equity,
-        unrealised=header.equity - header.cash - held,
-        seen={},
     )
 
 
@@ -443,39 +252,3 @@ def _signals(market: Minute, strategies: Sequence[Strategy], account: AccountVie
                     level1=float(out["level1"]),
                     level2=float(out["level2"]),
                 )
-
-
-def _unwatched(planned: Planned) -> tuple[str, ...]:
-    """Holdings that nothing in this session would sell: a person must know."""
-    fetched = planned.evaluated.fetched
-    return tuple(
-        f"{strategy} holds {symbol}, which this session does not trade: nothing looks after it"
-        for strategy, symbol in untraded(planned.account, fetched.bars.symbols, planned.strategies)
-    )
-
-
-def _report(planned: Planned, book: str, sent: int) -> CycleReport:
-    fetched, decided = planned.evaluated.fetched, planned.decided
-    positions = planned.account.positions.values()
-    return CycleReport(
-        cycle_id=cycle_id(book, fetched.bar_time),
-        book=book,
-        session=fetched.session.isoformat(),
-        bar_time=fetched.bar_time,
-        bars=fetched.new_bars,
-        problems=fetched.problems,
-        reconciled=fetched.reconciled.report,
-        signals=planned.signals,
-        decisions=planned.decisions,
-        refused=sum(one.verdict is Verdict.REFUSED for one in planned.decisions),
-        orders_sent=sent,
-        positions=sum(one.quantity > 0 for one in positions),
-        cash=decided.cash,
-        equity=decided.equity,
-        realised=sum((one.realised for one in positions), Decimal(0)),
-        unrealised=decided.unrealised,
-        fees=sum((one.fees for one in positions), Decimal(0)),
-        mode=decided.mode,
-        read_back=planned.recorded,
-        faults=planned.evaluated.faults + _unwatched(planned),
-    )
