@@ -62,7 +62,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict
 
 def _serve(settings: Settings, checkout: Path, port: int, console: Console) -> None:
     path = demo_folder(settings.data_folder) / "settings.json"
-    write_settings(path, settings)
+    _write_settings(path, settings)
     console.print(
         f"The Dagster UI is starting on http://127.0.0.1:{port} (Ctrl-C ends it): look at Jobs, market_session, "
         "and at Lineage for the way from bars to pnl."
@@ -128,7 +128,7 @@ def _finished(state: DemoState) -> DemoState:
     return DemoState(number=state.number, session=state.session, configuration=state.configuration, finished=True)
 
 
-def write_settings(path: Path, settings: Settings) -> None:
+def _write_settings(path: Path, settings: Settings) -> None:
     """For the UI's own processes. The database's address may hold a password and reaches them by the environment.
 
     Raises `InvalidInput` if it cannot be written.

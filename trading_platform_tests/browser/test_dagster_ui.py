@@ -26,13 +26,13 @@ from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_chec
 JOB: Final = "/locations/trading_platform/jobs/market_session"
 OPS: Final = ("fetch_market_data", "evaluate_strategies", "validate_risk", "place_orders")
 ASSETS: Final = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl")
-FIRST, LAST = 33, 42
+MINUTES = 42
 # A page of Dagster's asks several times for what it shows; on a busy machine it takes a while.
 PATIENCE: Final = 60_000
 
 pytestmark = pytest.mark.timeout(300)
 
-# Minutes in which a position is entered and left, each a run of the job, as the demo runs them.
+# The first minutes, in the last of which a position is entered and left, each a run of the job, as the demo runs them.
 TRADE: Final = f"""
 import os
 from datetime import date
@@ -50,7 +50,7 @@ with open_instance(Path.cwd()) as instance:
     runs = JobRuns(platform, instance, databases(settings).dagster)
     session = platform.simulated_session(day)
     session.open()
-    for minute in range({FIRST}, {LAST}):
+    for minute in range({MINUTES}):
         session.tick(minute)
         runs(day, minute)
     last = instance.get_runs(limit=1)[0].run_id
@@ -191,7 +191,7 @@ def test_the_jobs_page_lists_the_runs(ui: Ui, page: Page, tmp_path: Path) -> Non
     expect(page.locator(f'a[href*="/runs/{ui.run_id}"]').first).to_be_visible(timeout=PATIENCE)
     links = page.locator('a[href*="/runs/"]').evaluate_all("found => found.map(one => one.getAttribute('href'))")
     runs = {match.group() for link in links if (match := re.search(r"/runs/[0-9a-f]{8}-[0-9a-f-]{27}", link))}
-    assert len(runs) >= LAST - FIRST
+    assert len(runs) >= MINUTES
     # Each says which bar it decided.
     visible(page, re.compile(f"bar: {HALF_DAY} 10:11$"))
     keep(page, tmp_path, "runs")

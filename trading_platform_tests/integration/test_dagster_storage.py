@@ -245,4 +245,4 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPa
     # The control: a server that is there is used.
     monkeypatch.setenv("DATABASE_URL", with_database(fresh_database(), "ledger"))
     storage = LocalPostgresStorage()
-    assert storage.run_storage.get_run_by_id("nobody") is None
+    assert not storage.run_storage.has_run("nobody")

@@ -14,8 +14,8 @@ import pytest
 
 from trading_platform.config.load import load
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.terminal import demo
 from trading_platform.terminal.dagster_ui import told_by_file
-from trading_platform.terminal.demo import write_settings
 from trading_platform_tests.sessions.console import SOURCES, until
 
 # Deaf to Ctrl-C if it is told so; its own child is deaf to all that can be ignored.
@@ -67,9 +67,11 @@ def serving(tmp_path: Path) -> Iterator[Callable[[str], tuple["subprocess.Popen[
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+    # Before anything is read: they hold the pipe open.
     for pid in filter(runs, seen):
         os.kill(pid, signal.SIGKILL)
+    for process in started:
+        process.communicate()
 
 
 def runs(pid: int) -> bool:
@@ -151,12 +153,12 @@ def test_what_it_trades_by_is_the_file_whatever_the_environment_says(tmp_path: P
 def test_the_file_holds_no_address_and_one_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     settings = load({"DATABASE_URL": "postgresql://me:hunter2@db:5432/ledger"}, {"account": {"book": "demo-1"}})
     file = tmp_path / "settings.json"
-    write_settings(file, settings)
+    demo._write_settings(file, settings)
     assert "hunter2" not in file.read_text()
     assert load(told_by_file({}, file, None)).account.book == "demo-1"
     file.unlink()
     file.mkdir()
     with pytest.raises(InvalidInput, match="it cannot be written: Is a directory") as refused:
-        write_settings(file, settings)
+        demo._write_settings(file, settings)
     assert refused.value.where == str(file)
     assert refused.value.mend
