@@ -36,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## Trade a recorded session on paper. DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
+demo: $(STAMP) ## Trade one session on paper. DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
 	@$(BIN)/trading-platform demo \
 	  $(if $(DATA),--data "$(DATA)") $(if $(SESSION),--session "$(SESSION)") $(if $(SYMBOLS),--symbols "$(SYMBOLS)") \
 	  $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \

@@ -167,9 +167,10 @@ def _provider(wanted: MarketData, calendar: ExchangeCalendar) -> tuple[Provider,
         return market, wanted.symbols or tuple(market.symbols)
     if wanted.folder is None:
         raise InvalidInput("no data folder is named", where="data", mend="Give lean:<folder>")
+    files = LeanFiles(wanted.folder)
     if not wanted.symbols:
         raise InvalidInput("no symbols are named", where="symbols", mend="Give them as SPY,IBM")
-    return LeanFiles(wanted.folder), wanted.symbols
+    return files, wanted.symbols
 
 
 def _paper_exchange(settings: Settings, calendar: ExchangeCalendar, provider: Provider, clock: Clock) -> PaperExchange:

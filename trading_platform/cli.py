@@ -75,9 +75,8 @@ def _json_option(command: _Command) -> _Command:
 
 
 def _book_option(command: _Command) -> _Command:
-    return click.option("--book", help="The account's book; left out, the configured one or the latest demo's.")(
-        command
-    )
+    said = "The account's book; left out, the configured one if it has been traded, else the latest demo's."
+    return click.option("--book", help=said)(command)
 
 
 @commands.command()
@@ -105,7 +104,7 @@ def session() -> None:
 
 @session.command("run")
 @_market_options
-@_book_option
+@click.option("--book", help="The account's book; left out, the configured one.")
 @_json_option
 def run_session(*, book: str | None, as_json: bool, **market: str | None) -> None:
     """Run one session on a simulated clock; a session that was begun goes on."""
@@ -204,9 +203,13 @@ def db_start() -> None:
 
 @db.command("stop")
 def db_stop() -> None:
-    """Stop the local server. What is committed stays."""
-    server = _local_server(_settings({}))
-    server.stop()
+    """Stop the local server. What is committed stays; a running demo is not disturbed."""
+    from trading_platform.terminal.demo_book import exclusive
+
+    settings = _settings({})
+    server = _local_server(settings)
+    with exclusive(settings.data_folder):
+        server.stop()
     click.echo("The local database is stopped.")
 
 
@@ -262,7 +265,7 @@ def _settings(market: Mapping[str, str | None], *, book: str | None = None) -> "
 def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     symbols = market.get("symbols")
     found: dict[str, Any] = {
-        "symbols": tuple(part.strip() for part in symbols.split(",") if part.strip()) if symbols else None,
+        "symbols": tuple(part.strip().upper() for part in symbols.split(",") if part.strip()) if symbols else None,
         "session": _date(market.get("session")),
     }
     data = market.get("data")
@@ -296,6 +299,8 @@ def _ledger(book: str | None) -> "Ledger":
     state = read_state(settings.data_folder)
     if book is None and state is not None and not ledger.is_open():
         ledger = Ledger(ledger.engine, book=state.book)
+    elif book is None and state is not None:
+        click.echo(f"Book {ledger.book} is the configured one; the latest demo's is {state.book} (--book).", err=True)
     if not ledger.is_open():
         latest = f"; the latest demo's is {state.book}" if state is not None else ""
         raise InvalidInput(

@@ -163,8 +163,22 @@ def choose(
         f"the demo of {last.session} is not finished, and this one differs in "
         f"{', '.join(changed if last.session == day else ['session', *changed])}",
         where=str(demo_folder(settings.data_folder)),
-        mend="Run it with what it began with to finish it, or start anew with --reset (make demo RESET=1)",
+        mend=f"Run it with what it began with ({began_with(last)}) to finish it, or start anew with --reset "
+        "(make demo RESET=1)",
     )
+
+
+def began_with(state: DemoState) -> str:
+    """The command that goes on with a demo, as far as the options of `make demo` decide it."""
+    market = state.configuration.get("market_data", {})
+    strategies = state.configuration.get("strategies", [])
+    words = [f"SESSION={state.session}"]
+    if market.get("provider") == "lean":
+        words.append(f"DATA=lean:{market.get('folder')}")
+    if market.get("symbols"):
+        words.append(f"SYMBOLS={','.join(market['symbols'])}")
+    words.extend(f"PROFILE={one['profile']}" for one in strategies if one.get("profile"))
+    return f"make demo {' '.join(words)}"
 
 
 def _next_number(data_folder: Path, last: DemoState | None, recorded: Collection[str]) -> int:

@@ -92,7 +92,7 @@ def show_result(console: Console, result: SessionResult) -> None:
     held = [row for row in result.results if row.quantity]
     console.print(results_table(result.results, of) if result.results else "Nothing was traded.")
     console.print(f"{len(held)} positions are open." if held else "All positions are closed.")
-    if len(result.equity_curve) > 1:
+    if len({equity for _, equity in result.equity_curve}) > 1:
         chart = equity_chart(result.equity_curve, width=min(console.width, 100))
         console.print(chart, highlight=False, markup=False)
     sums = result.totals
@@ -107,7 +107,7 @@ def show_result(console: Console, result: SessionResult) -> None:
 
 
 def trades_table(rows: Iterable[Trade], of: str) -> Table:
-    """Finished round trips of what the title names; times are exchange time, prices averages."""
+    """Finished round trips of what the title names; times are exchange time, prices averages. Legs of an exit are one row."""
     table = _table(f"Trades of {of}", "symbol", "in", "out", "shares", "bought", "sold", "realised", "fees", "net")
     for row in rows:
         opened, closed = (moment.astimezone(EXCHANGE_ZONE) for moment in (row.opened_at, row.closed_at))

@@ -221,7 +221,7 @@ def test_the_status_of_a_database_that_does_not_answer_says_why(fresh: Checkout)
         (("--session", "07/03/2024"), ("--session: '07/03/2024' is no date", "Write it as 2013-10-09")),
         (("--profile", "quite"), ("no profile 'quite'", "Did you mean 'quiet'?")),
         (("--data", "csv:here"), ("--data: 'csv:here' names no source of bars", "Give simulated or lean:FOLDER")),
-        (("--symbols", "SIMA,spy"), ("symbols: spy cannot be a symbol", "in capitals")),
+        (("--symbols", "SIMA,s/y"), ("symbols: S/Y cannot be a symbol", "in capitals")),
         (("--symbols", "SIMA,SIMA"), ("symbols: SIMA is named twice",)),
         (("--data", "lean:nowhere", "--symbols", "SPY"), ("nowhere: is not a LEAN data folder", "contains equity")),
         (("--data", "lean:."), ("symbols: no symbols are named", "SPY,IBM")),
