@@ -14,6 +14,7 @@ from trading_platform.domain.lifecycle import step
 from trading_platform.domain.orders import (
     Accepted,
     AttachedStop,
+    Found,
     IntentKind,
     Order,
     OrderEvent,
@@ -69,13 +70,26 @@ class Outbox:
 
     def _call(self, intent: OrderIntent, attached: OrderIntent | None) -> Answer:
         deadline = self._clock.now() + self._deadline
-        if intent.kind.is_order:
-            return self._broker.submit(_order(intent, attached), deadline)
+        if not intent.kind.is_order:
+            return self._change(intent, deadline)
+        return self._broker.submit(_order(intent, attached), deadline)
+
+    def _change(self, intent: OrderIntent, deadline: datetime) -> Answer:
+        """Cancel or reduce. An order that has ended without being filled has nothing left to give way: that is done.
+
+        It is what a change meets that was made before, and whose answer was lost with its process.
+        """
         if intent.target is None:
             raise Inconsistent(f"{intent.kind} {intent.id} does not say which order it acts on")
         if intent.kind is IntentKind.CANCEL:
-            return self._broker.cancel(intent.target, deadline)
-        return self._broker.reduce(intent.target, intent.quantity, deadline)
+            answer = self._broker.cancel(intent.target, deadline)
+        else:
+            answer = self._broker.reduce(intent.target, intent.quantity, deadline)
+        if isinstance(answer, Rejected):
+            found = self._broker.find(intent.target)
+            if isinstance(found, Found) and found.order.state in (OrderState.CANCELLED, OrderState.EXPIRED):
+                return Accepted(broker_order_id=found.order.broker_order_id)
+        return answer
 
 
 def _order(intent: OrderIntent, attached: OrderIntent | None) -> Order:

@@ -224,7 +224,7 @@ def test_the_status_of_a_database_that_does_not_answer_says_why(fresh: Checkout)
         (("--symbols", "SIMA,s/y"), ("symbols: S/Y cannot be a symbol", "in capitals")),
         (("--symbols", "SIMA,SIMA"), ("symbols: SIMA is named twice",)),
         (("--data", "lean:nowhere", "--symbols", "SPY"), ("nowhere: is not a LEAN data folder", "contains equity")),
-        (("--data", "lean:."), ("symbols: no symbols are named", "SPY,IBM")),
+        (("--data", "lean:."), (".: is not a LEAN data folder", "contains equity")),
         (("--port", "70000"), ("'--port': 70000",)),
         (("--colour",), ("No such option",)),
     ],

@@ -85,3 +85,10 @@ def test_without_its_database_a_platform_closes_what_is_left_and_raises_nothing(
     # The control: the database is gone indeed.
     with pytest.raises(DatabaseUnavailable):
         platform.ledger.is_open()
+
+
+def test_recorded_bars_are_traded_by_named_symbols_only(tmp_path: Path) -> None:
+    (tmp_path / "equity" / "usa" / "minute").mkdir(parents=True)
+    settings = load({}, {"data_folder": tmp_path, "market_data": {"provider": "lean", "folder": tmp_path}})
+    with pytest.raises(InvalidInput, match=r"no symbols are named\. Give them as SPY,IBM"):
+        build(settings, SimulatedClock(ExchangeCalendar().session(HALF_DAY).open))
