@@ -92,9 +92,9 @@ def build(settings: Settings, clock: Clock) -> Platform:
     """
     calendar = ExchangeCalendar()
     provider, symbols = _provider(settings.market_data, calendar)
-    strategies = tuple(load_strategy(one.name, one.profile, one.parameters) for one in settings.strategies)
+    strategies = tuple(load_strategy(one.name, one.profile, one.parameters) for one in settings.active_strategies)
     if not strategies:
-        raise InvalidInput("no strategy is active", where="strategies", mend="Name at least one")
+        raise InvalidInput("no strategy is active", where="active_strategies", mend="Name at least one")
     with ExitStack() as made:
         ledger = open_ledger(settings)
         made.callback(ledger.engine.dispose)
@@ -132,7 +132,7 @@ def build(settings: Settings, clock: Clock) -> Platform:
 
 def session_configuration(settings: Settings) -> dict[str, Any]:
     """What a session's decisions depend on, as plain JSON values: it stays the same while the session runs."""
-    kept = {"account", "limits", "execution", "market_data", "strategies"}
+    kept = {"account", "limits", "execution", "market_data", "active_strategies"}
     return settings.model_dump(mode="json", include=kept, exclude={"market_data": {"session"}})
 
 

@@ -20,21 +20,26 @@ _MINUTE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A trading day: its date, and the open and close of its regular session, timezone-aware in UTC."""
+    """A trading day: its date, and the open and close of its regular session, timezone-aware in UTC.
+
+    `premarket` and `after_hours` are exchange clock times.
+    """
 
     day: date
     open: datetime
     close: datetime
+    premarket: time = _PREMARKET_OPEN
+    after_hours: time = _AFTER_HOURS_CLOSE
 
     @property
     def premarket_open(self) -> datetime:
-        """04:00 exchange time, in UTC."""
-        return exchange_moment(self.day, _PREMARKET_OPEN)
+        """The pre-market's open, 04:00 exchange time unless it is set otherwise, in UTC."""
+        return exchange_moment(self.day, self.premarket)
 
     @property
     def after_hours_close(self) -> datetime:
-        """20:00 exchange time, in UTC, on half days as well."""
-        return exchange_moment(self.day, _AFTER_HOURS_CLOSE)
+        """The end of after-hours trading, 20:00 exchange time unless it is set otherwise, on half days as well, in UTC."""
+        return exchange_moment(self.day, self.after_hours)
 
     @property
     def minutes(self) -> int:

@@ -4,7 +4,7 @@ What belongs here: values that a person may set. What stays out: where they come
 strategy (they are declared by the strategy).
 """
 
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
@@ -50,6 +50,44 @@ class Limits(_Group):
     """No entries in the last minutes of a session (rule 16)."""
     lot: int = Field(default=1, ge=1, le=1_000)
     """Shares in a lot; quantities are whole lots (rule 17)."""
+    price_collar_pct: Decimal = Field(default=Decimal(5), gt=0, le=100, decimal_places=2)
+    """How far a limit may lie from the last price at $25 and above, percent (rule 1)."""
+    price_collar_mid_pct: Decimal = Field(default=Decimal(10), gt=0, le=100, decimal_places=2)
+    """The same from $3 to under $25, percent (rule 1)."""
+    price_collar_low_pct: Decimal = Field(default=Decimal(20), gt=0, le=100, decimal_places=2)
+    """The same under $3, percent (rule 1)."""
+    max_adv_share_pct: Decimal = Field(default=Decimal(1), gt=0, le=100, decimal_places=2)
+    """Largest order against the average daily volume, percent (rule 4)."""
+    max_minute_volume_pct: Decimal = Field(default=Decimal(10), gt=0, le=10_000, decimal_places=2)
+    """Largest order against the volume of the decided minute, percent (rule 4)."""
+    max_gross_exposure_pct: Decimal = Field(default=Decimal(100), gt=0, le=1_000, decimal_places=2)
+    """Holdings and working entries together, percent of equity (rule 6)."""
+    max_net_exposure_pct: Decimal = Field(default=Decimal(100), gt=0, le=1_000, decimal_places=2)
+    """Long less short, percent of equity (rule 6)."""
+    max_leverage: Decimal = Field(default=Decimal(1), gt=0, le=10, decimal_places=2)
+    """Gross holdings over equity (rule 6)."""
+    max_orders_per_second: int = Field(default=5, ge=1, le=1_000)
+    """Orders in one second; over it entries wait for a later signal (rule 9)."""
+    max_orders_per_minute: int = Field(default=60, ge=1, le=10_000)
+    """Orders in one minute (rule 9)."""
+    max_orders_per_day: int = Field(default=500, ge=1, le=100_000)
+    """Orders of the account in one session; over it the account only reduces (rule 9)."""
+    max_strategy_orders_per_day: int = Field(default=500, ge=1, le=100_000)
+    """Orders of one strategy in one session; over it the strategy enters no more (rule 9)."""
+    duplicate_window_seconds: int = Field(default=5, ge=1, le=3_600)
+    """Within it a second entry of the same symbol, side, quantity and price is refused (rule 11)."""
+    max_entries_per_day: int = Field(default=10, ge=1, le=1_000)
+    """Entries of one strategy in one symbol and session; then a person must enable it again (rule 12)."""
+    restricted_symbols: tuple[str, ...] = ()
+    """What must not be entered (rule 15)."""
+    max_open_orders: int = Field(default=50, ge=1, le=10_000)
+    """Open orders of the account (rule 19)."""
+    max_open_orders_per_side: int = Field(default=20, ge=1, le=1_000)
+    """Open orders of one symbol and side (rule 19)."""
+    max_order_age_minutes: int = Field(default=60, ge=1, le=390)
+    """An entry that has worked for so long is cancelled (rule 19)."""
+    max_clock_skew_ms: int = Field(default=500, ge=1, le=60_000)
+    """How far this machine's clock may be from the database's for an entry, milliseconds (rule 28)."""
 
 
 class Execution(_Group):
@@ -90,9 +128,12 @@ class Ownership(_Group):
 class MarketData(_Group):
     """Where bars come from."""
 
-    provider: Literal["simulated", "lean"] = "simulated"
+    provider: Literal["simulated", "lean", "csv", "parquet", "polygon", "yahoo"] = "simulated"
+    """The primary source."""
+    backup_provider: Literal["simulated", "lean", "csv", "parquet", "polygon", "yahoo"] | None = None
+    """The source when the primary fails."""
     folder: Path | None = None
-    """The data folder of the provider `lean`."""
+    """The data folder of the providers `lean`, `csv` and `parquet`."""
     symbols: tuple[str, ...] = ()
     """What is traded; empty: everything that the simulated market lists."""
     seed: int = Field(default=7, ge=0)
@@ -101,10 +142,36 @@ class MarketData(_Group):
     """The recorded or simulated session to trade; none: the latest one before today."""
 
 
+class MarketHours(_Group):
+    """When the market is open, in exchange time (America/New_York)."""
+
+    calendar: Literal["XNYS", "every_day"] = "XNYS"
+    """XNYS: the exchange's sessions, with holidays and half days. every_day: each day of the week, for trying out."""
+    open: time = time(9, 30)
+    """The regular session's open. XNYS has its own."""
+    close: time = time(16, 0)
+    """The regular session's close, at most 390 minutes after the open. XNYS has its own, half days included."""
+    premarket: time = time(4, 0)
+    """From when bars count as pre-market."""
+    after_hours: time = time(20, 0)
+    """Until when bars count as after-hours."""
+
+
+class Brokers(_Group):
+    """Where orders go."""
+
+    primary: Literal["paper", "ibkr", "alpaca"] = "paper"
+    """Where entries are sent."""
+    backup: Literal["paper", "ibkr", "alpaca"] | None = None
+    """Where entries go when the primary certainly did not take them."""
+
+
 class ActiveStrategy(_Group):
     """One strategy that trades. The order of strategies is the order in which their entries are considered."""
 
     name: str
+    file: Path | None = None
+    """The Python file that holds it; none: one that comes with the platform or that a package offers by entry point."""
     profile: str | None = None
     parameters: dict[str, float | int] = Field(default_factory=dict)
 
@@ -116,6 +183,18 @@ class Settings(_Group):
     """Where the local database, the paper exchange's book and reports live."""
     database_url: SecretStr | None = None
     """A PostgreSQL server to use instead of the local one: postgresql://user:password@host:port/ledger."""
+    environment: Literal["dev", "staging", "prod"] = "dev"
+    """The profile that the defaults come from."""
+    live: bool = False
+    """Real money. The profile, the broker's own answer and this flag must agree (rule 27)."""
+    clock: Literal["simulated", "system"] = "simulated"
+    """simulated: sessions of the past, as fast as the machine. system: the present session, minute by minute."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """What is logged."""
+    update_frequency_ms: int = Field(default=1_000, ge=100, le=60_000)
+    """Between two looks of the trading service, milliseconds."""
+    data_retention_days: int = Field(default=30, ge=1, le=3_650)
+    """How long caches, logs and ticks are kept, days; bars, the ledger and what replay needs stay."""
     instance: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
     """This installation's name: an owner of shards is known by it, so it is stable over restarts."""
     account: Account = Account()
@@ -123,9 +202,11 @@ class Settings(_Group):
     execution: Execution = Execution()
     ownership: Ownership = Ownership()
     market_data: MarketData = MarketData()
-    strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)
+    market_hours: MarketHours = MarketHours()
+    brokers: Brokers = Brokers()
+    active_strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)
 
-    @field_validator("strategies")
+    @field_validator("active_strategies")
     @classmethod
     def _each_strategy_once(cls, strategies: tuple[ActiveStrategy, ...]) -> tuple[ActiveStrategy, ...]:
         # The ids of its intents are made of its name: two of one name would make the same ones.

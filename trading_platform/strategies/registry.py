@@ -45,5 +45,5 @@ def load(name: str, profile: str | None = None, overrides: Mapping[str, Any] | N
 
 def _module(name: str) -> ModuleType:
     if name not in _MODULES:
-        raise unknown("strategy", name, _MODULES, where="strategies")
+        raise unknown("strategy", name, _MODULES, where="active_strategies")
     return import_module(_MODULES[name])

@@ -146,7 +146,7 @@ def _write_settings(path: Path, settings: Settings) -> None:
 
 
 def _announce(console: Console, settings: Settings, state: DemoState, day: date) -> None:
-    strategies = ", ".join(one.name + (f" ({one.profile})" if one.profile else "") for one in settings.strategies)
+    strategies = ", ".join(one.name + (f" ({one.profile})" if one.profile else "") for one in settings.active_strategies)
     market = settings.market_data
     source = "the simulated market" if market.provider == "simulated" else f"recorded bars in {market.folder}"
     console.print(f"[bold]{strategies}[/bold] on {source}, session {day:%Y-%m-%d}, book {state.book}")

@@ -171,7 +171,7 @@ def choose(
 def began_with(state: DemoState) -> str:
     """The command that goes on with a demo, as far as the options of `make demo` decide it."""
     market = state.configuration.get("market_data", {})
-    strategies = state.configuration.get("strategies", [])
+    strategies = state.configuration.get("active_strategies", [])
     words = [f"SESSION={state.session}"]
     if market.get("provider") == "lean":
         words.append(f"DATA=lean:{market.get('folder')}")

@@ -291,7 +291,7 @@ def test_after_a_finished_demo_a_fresh_book_begins(disturbed: Disturbances) -> N
 
 def test_a_reset_leaves_the_unfinished_demo_behind(disturbed: Disturbances) -> None:
     assert disturbed.reset["number"] == 3
-    assert disturbed.reset["configuration"]["strategies"][0]["profile"] == "quiet"
+    assert disturbed.reset["configuration"]["active_strategies"][0]["profile"] == "quiet"
     assert disturbed.figures_of_the_first["book"] == "demo-1"
 
 

@@ -75,7 +75,7 @@ def test_a_finished_demo_is_followed_by_a_fresh_book_whatever_is_configured(tmp_
 @pytest.mark.parametrize(
     ("changes", "session", "named"),
     [
-        ({"strategies": [{"name": "vwap_reclaim", "profile": "quiet"}]}, DAY, "differs in strategies."),
+        ({"active_strategies": [{"name": "vwap_reclaim", "profile": "quiet"}]}, DAY, "differs in active_strategies."),
         ({"account": {"size": 50_000}, "limits": {"max_positions": 2}}, DAY, "differs in account, limits."),
         ({"market_data": {"symbols": ("SIMA",)}}, OTHER_DAY, "differs in session, market_data."),
         ({}, OTHER_DAY, "differs in session."),

@@ -53,7 +53,7 @@ class Book:
                 # A call to the broker must be over before a stranger may take over: scaled with the lease.
                 **({"execution": {"call_deadline_seconds": "0.1"}} if self.ownership else {}),
                 "market_data": {"provider": "lean", "folder": self.bars, "symbols": self.symbols},
-                "strategies": [QUIET],
+                "active_strategies": [QUIET],
             },
         )
 
@@ -67,7 +67,7 @@ class Book:
         if self.timed_entry:
             from trading_platform_tests.sessions.timed_entry import TIMED_ENTRY
 
-            parts = {"strategies": (TIMED_ENTRY,), **parts}
+            parts = {"active_strategies": (TIMED_ENTRY,), **parts}
         return with_parts(made, **parts)
 
     @contextmanager

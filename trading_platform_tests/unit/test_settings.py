@@ -116,9 +116,9 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_a_strategy_is_named_once() -> None:
     once = [{"name": "vwap_reclaim"}, {"name": "gap_and_go"}]
-    load({}, {"strategies": once})
-    with pytest.raises(InvalidInput, match=r"configuration: strategies: .*vwap_reclaim is named twice"):
-        load({}, {"strategies": [*once, {"name": "vwap_reclaim", "profile": "quiet"}]})
+    load({}, {"active_strategies": once})
+    with pytest.raises(InvalidInput, match=r"configuration: active_strategies: .*vwap_reclaim is named twice"):
+        load({}, {"active_strategies": [*once, {"name": "vwap_reclaim", "profile": "quiet"}]})
 
 
 def test_a_lease_outlasts_renewal_and_margin() -> None:
@@ -223,7 +223,7 @@ def test_a_secret_is_given_only_to_who_asks_for_it() -> None:
         {"limits": {"lot": URL}},
         {"execution": {"fees": URL}},
         {"market_data": {"session": URL}},
-        {"strategies": URL},
+        {"active_strategies": URL},
     ],
 )
 def test_a_value_that_is_refused_is_not_told(overrides: dict[str, Any]) -> None:

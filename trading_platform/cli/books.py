@@ -1,0 +1,80 @@
+"""Commands that read a book of the ledger."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import click
+
+from trading_platform.cli.options import book_option, date_of, json_option, ledger_of, plain, show
+
+if TYPE_CHECKING:
+    from trading_platform.ledger.queries import ProfitAndLoss
+
+
+@click.command()
+@book_option
+@json_option
+def positions(*, book: str | None, as_json: bool) -> None:
+    """What is held, at average cost."""
+    ledger = ledger_of(book)
+    held = [one for one in ledger.holdings().positions.values() if one.quantity]
+    shown = ("strategy", "symbol", "quantity", "cost", "opened_at")
+    show(ledger, "Positions", held, shown, as_json=as_json, none="Nothing is held")
+
+
+@click.command()
+@book_option
+@click.option("--session", "day", help="One session's date; left out, all.")
+@json_option
+def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
+    """Every order and change that was intended, with where it stands."""
+    wanted, ledger = date_of(day), ledger_of(book)
+    rows = [
+        {
+            **plain(status.intent),
+            "state": status.state.value,
+            "filled": status.filled,
+            "broker_order_id": status.broker_order_id,
+        }
+        for status in ledger.orders(wanted)
+    ]
+    shown = ("bar_time", "strategy", "symbol", "kind", "side", "type", "quantity", "filled", "state")
+    show(ledger, "Orders", rows, shown, as_json=as_json, none="No order was intended")
+
+
+@click.command()
+@book_option
+@click.option("--session", "day", help="One session's date; left out, all.")
+@json_option
+def fills(*, book: str | None, day: str | None, as_json: bool) -> None:
+    """Every execution that is booked."""
+    shown = ("time", "strategy", "symbol", "side", "quantity", "price", "fee")
+    wanted, ledger = date_of(day), ledger_of(book)
+    show(ledger, "Fills", ledger.fills(wanted), shown, as_json=as_json, none="Nothing was filled")
+
+
+@click.command()
+@book_option
+@json_option
+def pnl(*, book: str | None, as_json: bool) -> None:
+    """Realised and unrealised profit and fees by strategy and symbol, dollars.
+
+    What is held is valued at the price that the latest recorded minute saw; without one, at its cost.
+    """
+    from trading_platform.terminal.summary import last_marks
+
+    ledger = ledger_of(book)
+    marks = last_marks(ledger)
+    rows = [{**plain(row), **plain(_unrealised(row, marks.get(row.symbol)))} for row in ledger.pnl()]
+    shown = ("strategy", "symbol", "bought_quantity", "sold_quantity", "realised", "unrealised", "fees", "net")
+    show(ledger, "Profit and loss", rows, shown, as_json=as_json, none="Nothing was traded")
+
+
+def _unrealised(row: "ProfitAndLoss", mark: Decimal | None) -> dict[str, Decimal | None]:
+    held = row.bought_quantity - row.sold_quantity
+    open_profit = held * mark - row.cost if held and mark is not None else Decimal("0.0000")
+    return {
+        "mark": mark if held else None,
+        "unrealised": open_profit,
+        "net": row.realised + open_profit - row.fees,
+    }

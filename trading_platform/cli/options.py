@@ -1,0 +1,145 @@
+"""What the commands share: their options, the settings that these make, and how an answer is printed."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trading_platform.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from trading_platform.config.settings import Settings
+    from trading_platform.ledger.ledger import Ledger
+
+_Command = Callable[..., Any]
+
+
+def market_options(command: _Command) -> _Command:
+    """The options that say what is traded."""
+    for option in (
+        click.option("--data", help="simulated (the default), or lean:FOLDER for recorded bars."),
+        click.option("--session", "session", help="The session's date, as 2013-10-09."),
+        click.option("--symbols", help="Symbols, separated by commas."),
+        click.option("--profile", help="The profile of the strategy's parameters, such as quiet."),
+    ):
+        command = option(command)
+    return command
+
+
+def json_option(command: _Command) -> _Command:
+    """`--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def book_option(command: _Command) -> _Command:
+    """`--book`, for commands that read one."""
+    said = "The account's book; left out, the configured one if it has been traded, else the latest demo's."
+    return click.option("--book", help=said)(command)
+
+
+def settings_of(market: Mapping[str, str | None], *, book: str | None = None) -> "Settings":
+    """The settings of the environment, with what the options say on top."""
+    from trading_platform.config.load import load
+
+    overrides: dict[str, Any] = {}
+    data = {name: value for name, value in _market_data(market).items() if value is not None}
+    if data:
+        overrides["market_data"] = data
+    if market.get("profile") is not None:
+        overrides["active_strategies"] = [{"name": "vwap_reclaim", "profile": market["profile"]}]
+    if book is not None:
+        overrides["account"] = {"book": book}
+    return load(os.environ, overrides)
+
+
+def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
+    symbols = market.get("symbols")
+    found: dict[str, Any] = {
+        "symbols": tuple(part.strip().upper() for part in symbols.split(",") if part.strip()) if symbols else None,
+        "session": date_of(market.get("session")),
+    }
+    data = market.get("data")
+    if data is None:
+        return found
+    kind, _, folder = data.partition(":")
+    if kind == "simulated" and not folder:
+        return found | {"provider": "simulated"}
+    if kind == "lean" and folder:
+        return found | {"provider": "lean", "folder": Path(folder)}
+    raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend="Give simulated or lean:FOLDER")
+
+
+def date_of(text: str | None) -> date | None:
+    """A date as an option gives it. Raises `InvalidInput` for what is none."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no date", where="--session", mend="Write it as 2013-10-09") from None
+
+
+def ledger_of(book: str | None) -> "Ledger":
+    """The ledger of the wanted book, which must be there: the given one, the configured one, or the latest demo's."""
+    from trading_platform.bootstrap import open_ledger
+    from trading_platform.ledger.ledger import Ledger
+    from trading_platform.terminal.demo_book import read_state
+
+    settings = settings_of({}, book=book)
+    ledger = open_ledger(settings)
+    state = read_state(settings.data_folder)
+    if book is None and state is not None and not ledger.is_open():
+        ledger = Ledger(ledger.engine, book=state.book)
+    elif book is None and state is not None:
+        click.echo(f"Book {ledger.book} is the configured one; the latest demo's is {state.book} (--book).", err=True)
+    if not ledger.is_open():
+        latest = f"; the latest demo's is {state.book}" if state is not None else ""
+        raise InvalidInput(
+            f"there is no book {ledger.book!r}",
+            where="--book",
+            mend=f"Run make demo or trading-platform session run first, or name another{latest}",
+        )
+    return ledger
+
+
+def show(
+    ledger: "Ledger", title: str, rows: Iterable[Any], columns: tuple[str, ...], *, as_json: bool, none: str
+) -> None:
+    """Rows of one book, which each answer names: left out, the option may mean the latest demo's."""
+    found = [{"book": ledger.book, **plain(row)} for row in rows]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo(f"{none} in book {ledger.book}.")
+        return
+    from trading_platform.terminal.screen import print_rows
+
+    print_rows(found, columns, f"{title} of book {ledger.book}")
+
+
+def plain(value: Any) -> Any:
+    """A value of the domain in JSON's terms; money stays exact, as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    return value
+
+
+def print_json(value: Any) -> None:
+    """Print an answer as JSON."""
+    click.echo(json.dumps(value, indent=2))
