@@ -36,14 +36,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## Trade one session on paper. DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
+demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
 	@$(BIN)/trading-platform demo \
 	  $(if $(DATA),--data "$(DATA)") $(if $(SESSION),--session "$(SESSION)") $(if $(SYMBOLS),--symbols "$(SYMBOLS)") \
-	  $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
+	  $(if $(SESSIONS),--sessions "$(SESSIONS)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
 	  $(if $(filter 0,$(UI)),--no-ui) $(if $(filter 1,$(RESET)),--reset)
 
 test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
 
 check: $(STAMP) ## Format, lint, types, direction of imports, dead code
 	@echo "format" && $(BIN)/ruff format --check --quiet . \

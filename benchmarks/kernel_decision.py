@@ -15,6 +15,7 @@ from typing import Any
 
 from trading_platform.config.settings import Limits
 from trading_platform.domain.compiled import compiled, empty_records
+from trading_platform.domain.decisions import OrderShape
 from trading_platform.domain.records import (
     book_t,
     decision_t,
@@ -40,31 +41,39 @@ def arguments(entries: int, positions: int) -> tuple[Any, ...]:
     from datetime import time as clock
 
     book = empty_records(1, book_t)
-    book["minute"], book["session_minutes"] = MINUTE, SESSION_MINUTES
+    book["minute"], book["session_minutes"], book["now"] = MINUTE, SESSION_MINUTES, 10**9
     book["cash"] = book["open_equity"] = 10**11
     proposed = empty_records(entries, entry_t)
     proposed["price"], proposed["stop"] = 500_000, 495_000
     proposed["symbol"] = range(entries)
-    book["limits"] = to_record(Limits(max_positions=MOST_POSITIONS))[0]
+    proposed["average_volume"], proposed["bar_volume"] = 10**9, 10**7
+    book["limits"] = to_record(Limits(max_positions=MOST_POSITIONS), OrderShape(~0))[0]
     plan = load("vwap_reclaim").plan_record(session_minutes=SESSION_MINUTES, opens=clock(9, 30))
     held = empty_records(positions + entries, position_t)
     out = empty_records(positions * DECISIONS_PER_HOLDING + entries, decision_t)
     return book, held, proposed, plan, out
 
 
+def empty(book: Any) -> None:
+    """As before any decision: nothing held, nothing sent."""
+    book["holdings"] = book["open_orders"] = book["mode"] = 0
+    book["orders_second"] = book["orders_minute"] = book["orders_day"] = 0
+
+
 def nanoseconds(call: Callable[..., int], given: tuple[Any, ...], calls: int) -> float:
     """The median round's time for one call; the book is emptied before each."""
     book = given[0][0]
+    given[3]["day"]["orders"] = 0
     rounds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter_ns()
         for _ in range(calls):
-            book["holdings"] = 0
+            empty(book)
             call(*given)
         whole = time.perf_counter_ns() - begun
         begun = time.perf_counter_ns()
         for _ in range(calls):
-            book["holdings"] = 0
+            empty(book)
         rounds.append((whole - (time.perf_counter_ns() - begun)) / calls)
     return statistics.median(rounds)
 

@@ -1,39 +1,57 @@
 """The one place that turns settings into objects, and that names concrete adapters."""
 
+import os
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from trading_platform.brokers.broker import Broker
 from trading_platform.brokers.fees import fee_schedule
 from trading_platform.brokers.paper import PaperExchange
-from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import MarketData, Settings
 from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.ids import is_symbol
-from trading_platform.engine.cycle import SimulatedSession
+from trading_platform.domain.records import bar_t
+from trading_platform.engine.session import BookSession, PresentSession, SimulatedSession
 from trading_platform.engine.stages import Stages
-from trading_platform.engine.values import Parts
+from trading_platform.engine.values import Parts, no_skew
+from trading_platform.ledger.addresses import sqlalchemy_url
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import DatabaseUrls, database_urls
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.migrate import upgrade
 from trading_platform.ledger.ownership import LeaseTimes
-from trading_platform.marketdata.provider import Provider
-from trading_platform.marketdata.providers.files import LeanFiles
+from trading_platform.marketdata.provider import Market, Provider
+from trading_platform.marketdata.providers.csv_files import CsvFiles
+from trading_platform.marketdata.providers.lean_files import LeanFiles
+from trading_platform.marketdata.providers.parquet_files import ParquetFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
 from trading_platform.marketdata.quality import judge
-from trading_platform.strategies.registry import load as load_strategy
+from trading_platform.marketdata.store import BarStore, store_name
+from trading_platform.strategies.registry import Loaded, load_all
 
 _BASIS_POINTS_PER_PERCENT: Final = 100
 _SIMULATED_SYMBOLS: Final = 8
+_BROKERS: Final = ("paper",)
+_FILES: Final[dict[str, Callable[[Path], LeanFiles | CsvFiles | ParquetFiles]]] = {
+    "lean": LeanFiles,
+    "csv": CsvFiles,
+    "parquet": ParquetFiles,
+}
+_PROVIDERS: Final = ("simulated", *_FILES)
+_MEND_DATA: Final = "Give lean:<folder>, csv:<folder> or parquet:<folder>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +67,26 @@ class Platform:
     stages: Stages
     symbols: tuple[str, ...]
 
+    def session(self, day: date) -> BookSession:
+        """The session of `day` on this platform's clock. Raises `InvalidInput` if `day` is none."""
+        if isinstance(self.clock, SimulatedClock):
+            return self.simulated_session(day)
+        return PresentSession(self.stages, day, session_configuration(self.settings))
+
     def simulated_session(self, day: date) -> SimulatedSession:
-        """A session on this platform's clock. Raises `InvalidInput` if `day` is none, or the clock is a real one."""
+        """The same where the clock must be a simulated one. Raises `InvalidInput` if `day` is none, or it is not."""
         if not isinstance(self.clock, SimulatedClock):
-            raise InvalidInput("a session is simulated on a simulated clock only")
+            raise InvalidInput(
+                "a session of the past needs a simulated clock",
+                where="clock",
+                mend="Set clock to simulated (the profile dev), or let the schedules run the present session",
+            )
         return SimulatedSession(self.stages, self.clock, day, session_configuration(self.settings))
+
+    @property
+    def bar_store(self) -> BarStore:
+        """Where the bars of closed sessions are kept: a folder for each source, for bars of two are never mixed."""
+        return BarStore(self.settings.data_folder / "bars" / store_name(self.provider.source))
 
     def close(self) -> None:
         """Give back the shards and what is held open, whatever becomes of each."""
@@ -69,7 +102,7 @@ class Platform:
 def databases(settings: Settings) -> DatabaseUrls:
     """Where the databases are; starts the local server if none is named. Raises `InvalidInput` if that fails."""
     named = settings.database_url
-    return database_urls(settings.data_folder, named.get_secret_value() if named is not None else None)
+    return database_urls(settings.data_folder, named.reveal() if named is not None else None)
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -83,18 +116,26 @@ def open_ledger(settings: Settings) -> Ledger:
         raise
 
 
-def build(settings: Settings, clock: Clock) -> Platform:
+def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
     """Build the platform that `settings` describe, on `clock`.
 
+    Args:
+        settings: The configuration.
+        clock: What tells the time.
+        strict: Whether one strategy that does not load or compile stops everything, as a person who starts it wants.
+            Otherwise it is set aside and named in every cycle's report, and the others trade: a market session that
+            runs must not end because one file is broken.
+
     Raises:
-        InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter.
+        InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter; or no strategy loads.
         DatabaseUnavailable: The ledger does not answer.
     """
-    calendar = ExchangeCalendar()
+    absent = _absent(settings)
+    if absent:
+        raise InvalidInput("\n".join(absent))
+    calendar = calendar_of(settings.market_hours)
     provider, symbols = _provider(settings.market_data, calendar)
-    strategies = tuple(load_strategy(one.name, one.profile, one.parameters) for one in settings.active_strategies)
-    if not strategies:
-        raise InvalidInput("no strategy is active", where="active_strategies", mend="Name at least one")
+    loaded = _strategies(settings, strict=strict)
     with ExitStack() as made:
         ledger = open_ledger(settings)
         made.callback(ledger.engine.dispose)
@@ -106,7 +147,7 @@ def build(settings: Settings, clock: Clock) -> Platform:
             provider=provider,
             calendar=calendar,
             clock=clock,
-            strategies=strategies,
+            strategies=loaded.strategies,
             symbols=symbols,
             limits=settings.limits,
             opening_cash=settings.account.size,
@@ -114,6 +155,8 @@ def build(settings: Settings, clock: Clock) -> Platform:
             release=release(),
             lease=_lease_times(settings),
             call_deadline=_seconds(settings.execution.call_deadline_seconds),
+            clock_skew_ms=no_skew if isinstance(clock, SimulatedClock) else partial(_clock_skew_ms, ledger, clock),
+            unloaded=tuple(str(failure) for failure in loaded.failures),
         )
         platform = Platform(
             settings=settings,
@@ -130,9 +173,81 @@ def build(settings: Settings, clock: Clock) -> Platform:
     return platform
 
 
+def check(settings: Settings, doubtful: Collection[str] = ()) -> tuple[str, ...]:
+    """What the settings ask for and cannot have, each in a sentence. Nothing is started and nothing written.
+
+    Args:
+        settings: What is asked for.
+        doubtful: Groups of which not everything is known: whether the market can be had is not looked at then.
+    """
+    absent = _absent(settings)
+    found = [*absent, *(str(failure) for failure in load_all(settings.active_strategies).failures)]
+    if not settings.active_strategies:
+        found.append("active_strategies: no strategy is active. Name at least one.")
+
+    def look(part: Callable[[], object], where: str = "") -> None:
+        try:
+            part()
+        except InvalidInput as error:
+            found.append(f"{where}: {error}" if where else str(error))
+
+    calendar = calendar_of(settings.market_hours)
+    if settings.market_data.provider in _PROVIDERS and not {"market_data", "market_hours"} & set(doubtful):
+        look(lambda: _provider(settings.market_data, calendar))
+    day, address = settings.market_data.session, settings.database_url
+    if day is not None:
+        look(lambda: calendar.session(day), "market_data.session")
+    if address is not None:
+        look(lambda: sqlalchemy_url(address.reveal(), where="DATABASE_URL"))
+    look(lambda: _require_writable(settings.data_folder), "data_folder")
+    return tuple(found)
+
+
+def _absent(settings: Settings) -> tuple[str, ...]:
+    """A sentence for each adapter that is named and that this version does not have."""
+    brokers, data = settings.brokers, settings.market_data
+    said = []
+    if brokers.primary not in _BROKERS:
+        said.append(f"brokers.primary: this version has no broker {brokers.primary}. Give {' or '.join(_BROKERS)}.")
+    if brokers.backup is not None:
+        said.append("brokers.backup: this version does not fail over to another broker. Give none.")
+    if data.provider not in _PROVIDERS:
+        said.append(
+            f"market_data.provider: this version has no provider {data.provider}. Give one of {', '.join(_PROVIDERS)}."
+        )
+    if data.backup_provider is not None:
+        said.append("market_data.backup_provider: this version does not fail over to another provider. Give none.")
+    return tuple(said)
+
+
+def _require_writable(folder: Path) -> None:
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InvalidInput(
+            f"it cannot be made or written: {there} is {'not to be written' if there.is_dir() else 'no folder'}",
+            where=str(folder),
+            mend="Name another data folder with TRADING_PLATFORM_DATA",
+        )
+
+
+def _strategies(settings: Settings, *, strict: bool) -> Loaded:
+    """The active strategies. Raises `InvalidInput` if none loads, and where it is `strict` if one does not."""
+    if not settings.active_strategies:
+        raise InvalidInput("no strategy is active", where="active_strategies", mend="Name at least one")
+    loaded = load_all(settings.active_strategies)
+    if loaded.failures and (strict or len(loaded.failures) == len(loaded.strategies)):
+        raise loaded.failures[0].error
+    if strict:
+        from trading_platform.strategies.set_aside import make_ready
+
+        for strategy in loaded.strategies:
+            make_ready(strategy)
+    return loaded
+
+
 def session_configuration(settings: Settings) -> dict[str, Any]:
     """What a session's decisions depend on, as plain JSON values: it stays the same while the session runs."""
-    kept = {"account", "limits", "execution", "market_data", "active_strategies"}
+    kept = {"account", "limits", "execution", "market_data", "market_hours", "active_strategies"}
     return settings.model_dump(mode="json", include=kept, exclude={"market_data": {"session"}})
 
 
@@ -159,23 +274,39 @@ def _provider(wanted: MarketData, calendar: ExchangeCalendar) -> tuple[Provider,
     twice = sorted({symbol for symbol in wanted.symbols if wanted.symbols.count(symbol) > 1})
     if twice:
         raise InvalidInput(f"{', '.join(twice)} is named twice", where="symbols", mend="Name each symbol once")
-    if wanted.provider == "simulated":
-        market = SimulatedMarket(wanted.seed, calendar, _SIMULATED_SYMBOLS)
-        if not set(wanted.symbols) <= set(market.symbols):
-            # Names of the user's own make a market of their own.
-            market = SimulatedMarket(wanted.seed, calendar, wanted.symbols)
-        return market, wanted.symbols or tuple(market.symbols)
-    if wanted.folder is None:
-        raise InvalidInput("no data folder is named", where="data", mend="Give lean:<folder>")
-    files = LeanFiles(wanted.folder)
+    provider = market_of(wanted, calendar)
+    if isinstance(provider, SimulatedMarket):
+        return provider, wanted.symbols or tuple(provider.symbols)
     if not wanted.symbols:
         raise InvalidInput("no symbols are named", where="symbols", mend="Give them as SPY,IBM")
-    return files, wanted.symbols
+    return provider, wanted.symbols
+
+
+def market_of(wanted: MarketData, calendar: ExchangeCalendar) -> Market:
+    """The provider that is wanted. Raises `InvalidInput` if none is named, or its folder is not what it should be."""
+    if wanted.provider == "simulated":
+        market = SimulatedMarket(wanted.seed, calendar, _SIMULATED_SYMBOLS)
+        if set(wanted.symbols) <= set(market.symbols):
+            return market
+        # Names of the user's own make a market of their own.
+        return SimulatedMarket(wanted.seed, calendar, wanted.symbols)
+    files = _FILES.get(wanted.provider)
+    if files is None:
+        raise InvalidInput(f"this version has no provider {wanted.provider}", where="data", mend=_MEND_DATA)
+    if wanted.folder is None:
+        raise InvalidInput("no data folder is named", where="data", mend=_MEND_DATA)
+    return files(wanted.folder)
 
 
 def _paper_exchange(settings: Settings, calendar: ExchangeCalendar, provider: Provider, clock: Clock) -> PaperExchange:
     def bars(symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
-        return judge(symbol, provider.minute_bars(symbol, day, until), calendar.session(day))[0]
+        session = calendar.session(day)
+        try:
+            received = provider.minute_bars(symbol, day, until)
+        except InvalidInput:
+            # A file that is spoilt in mid-session fills nothing of its own symbol; the others trade on.
+            return np.zeros(0, bar_t)
+        return judge(symbol, received, session)[0]
 
     execution = settings.execution
     path = paper_book(settings)
@@ -208,6 +339,11 @@ def _lease_times(settings: Settings) -> LeaseTimes:
         margin=_seconds(times.margin),
         quarantine=_seconds(times.quarantine),
     )
+
+
+def _clock_skew_ms(ledger: Ledger, clock: Clock) -> int:
+    """How far the database's clock is from `clock`; any part of a millisecond counts for a whole one."""
+    return ceil(abs(ledger.clock_skew(clock.now())) / timedelta(milliseconds=1))
 
 
 def _seconds(seconds: Decimal) -> timedelta:

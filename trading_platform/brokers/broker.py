@@ -16,19 +16,31 @@ from trading_platform.domain.orders import (
     Execution,
     Found,
     Order,
+    OrderType,
     Rejected,
+    TimeInForce,
     Unknown,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a venue can do."""
+    """What a venue can do.
+
+    `attached_stops`: an entry may carry its protective stop. `brackets`: and a target beside it, of which the one that
+    sells takes from the other. `order_types` and `times_in_force`: every one of the first may have every one of the
+    second. `lot`: quantities are whole multiples of so many shares. The tick is that of US equities everywhere
+    (`domain.rounding.tick`).
+    """
 
     refuses_repeated_ids: bool
     attached_stops: bool
+    brackets: bool
+    order_types: frozenset[OrderType]
+    times_in_force: frozenset[TimeInForce]
     extended_hours: bool
     fractions: bool
+    lot: int
 
 
 class Broker(Protocol):
@@ -49,11 +61,17 @@ class Broker(Protocol):
         ...
 
     def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
-        """Cancel what is left of an order. `Rejected` if nothing is left or it is not known."""
+        """Cancel what is left of an order. `Rejected` if nothing is left or it is not known.
+
+        Of a bracket's stop and target, cancelling one cancels the other.
+        """
         ...
 
     def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
-        """Leave at most `quantity` shares of an order open; 0 cancels it. It never increases an order."""
+        """Leave at most `quantity` shares of an order open; 0 cancels it. It never increases an order.
+
+        A bracket's stop and target are for the same shares: reducing one reduces the other.
+        """
         ...
 
     def find(self, intent_id: str) -> Found | Absent | Unknown:
@@ -61,7 +79,7 @@ class Broker(Protocol):
         ...
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
-        """Every order that may still fill, attached stops that wait for their entry included."""
+        """Every order that may still fill, what is attached and waits for its entry included."""
         ...
 
     def executions(self, since: datetime) -> tuple[Execution, ...]:

@@ -4,13 +4,14 @@ Here belongs all that touches the file. What its tables mean is `paper_schema`; 
 
 Each change is one transaction that takes the file's write lock first, reads inside it, and is on the disk when it
 returns, so that several processes may open one book, and a process that is killed leaves a whole one. Each opening
-compares the sums that the book keeps with its executions.
+compares the sums that the book keeps with its executions, and brings a book of an earlier version to this one, or
+leaves it as it was.
 """
 
 import contextlib
 import dataclasses
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from trading_platform.brokers.paper_schema import (
     EXECUTIONS_SINCE,
     INSERT_EXECUTION,
     INSERT_ORDER,
+    MIGRATION_FROM_1,
     NEXT_MINUTE,
     OPEN_ORDERS,
     ORDERS_OF_INTENT,
@@ -33,7 +35,7 @@ from trading_platform.brokers.paper_schema import (
 )
 from trading_platform.domain.errors import InvalidInput, OutcomeUnknown, TemporaryError
 from trading_platform.domain.money import dollars_from_units, units_from_dollars
-from trading_platform.domain.orders import BrokerOrder, Execution, OrderState, OrderType, Side
+from trading_platform.domain.orders import BrokerOrder, Execution, OrderState, OrderType, Side, TimeInForce
 
 _LOCK_SECONDS: Final = 4.0
 _MAKE_ROOM: Final = "Make room on its disk and run it again"
@@ -51,6 +53,7 @@ class BookedOrder:
     symbol: str
     side: Side
     type: OrderType
+    time_in_force: TimeInForce
     quantity: int
     filled: int
     value: int
@@ -66,6 +69,11 @@ class BookedOrder:
     def open_quantity(self) -> int:
         """Shares that may still fill."""
         return 0 if self.state.is_final else self.quantity - self.filled
+
+    @property
+    def is_attached_target(self) -> bool:
+        """Whether it is a bracket's target: it sells the same shares as the stop beside it."""
+        return self.parent is not None and self.type is OrderType.LIMIT
 
 
 _COLUMNS: Final = tuple(field.name for field in dataclasses.fields(BookedOrder))
@@ -190,6 +198,7 @@ class PaperBook:
             order.symbol,
             order.side.value,
             order.type.value,
+            order.time_in_force.value,
             order.quantity,
             _money(order.limit) if order.limit else None,
             _money(order.stop) if order.stop else None,
@@ -265,6 +274,7 @@ class PaperBook:
             symbol=order.symbol,
             side=order.side,
             type=order.type,
+            time_in_force=order.time_in_force,
             quantity=order.quantity,
             filled=order.filled,
             state=order.state,
@@ -277,22 +287,35 @@ class PaperBook:
             raise self._unusable("the file is a database, but no paper book")
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
+        # Off while a table moves into another; it cannot be changed within a transaction.
+        self._connection.execute("PRAGMA foreign_keys = OFF")
         with self.change():
             if not self._has_tables():
                 self._create(opening_cash)
+            self._migrate()
             self._check(opening_cash)
+        self._connection.execute("PRAGMA foreign_keys = ON")
 
     def _has_tables(self) -> bool:
         return bool(self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
 
     def _create(self, opening_cash: Decimal) -> None:
-        for statement in SCHEMA.split(";\n"):
-            self._connection.execute(statement)
+        self._run(SCHEMA)
         money = _money(units_from_dollars(opening_cash))
         self._connection.execute("INSERT INTO account VALUES (1, ?, ?, ?, 0)", (self._account, money, money))
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _migrate(self) -> None:
+        """Bring a book of version 1 to this version."""
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+            self._run(MIGRATION_FROM_1)
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _run(self, statements: Iterable[str]) -> None:
+        # One by one: sqlite3's own way to run a script commits the transaction first.
+        for statement in statements:
+            self._connection.execute(statement)
 
     def _check(self, opening_cash: Decimal) -> None:
         """Refuse a book of another version or account, and one whose sums are not those of its executions."""
@@ -302,6 +325,8 @@ class PaperBook:
         damage = one("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise self._unusable(f"the file is damaged ({damage})")
+        if one("PRAGMA foreign_key_check").fetchone() is not None:
+            raise self._unusable("the file is damaged (it has executions or legs of orders that it does not have)")
         name, opened_with = one("SELECT name, opening_cash FROM account").fetchone()
         if name != self._account or Decimal(opened_with) != opening_cash:
             raise self._unusable(
@@ -349,6 +374,7 @@ def _booked(row: tuple[object, ...]) -> BookedOrder:
         values[money] = units_from_dollars(str(values[money])) if values[money] is not None else 0
     values["side"] = Side(str(values["side"]))
     values["type"] = OrderType(str(values["type"]))
+    values["time_in_force"] = TimeInForce(str(values["time_in_force"]))
     values["state"] = OrderState(str(values["state"]))
     values["session"] = date.fromisoformat(str(values["session"]))
     return BookedOrder(**values)  # type: ignore[arg-type]

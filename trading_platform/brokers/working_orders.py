@@ -5,19 +5,27 @@ What fills is `fill_model`; when a minute is matched is `paper`.
 """
 
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.brokers.fill_model import BUY, FILLS_PER_ORDER, LIMIT, MARKET, SELL, STOP
+from trading_platform.brokers.fill_model import BUY, FILLS_PER_ORDER, LIMIT, MARKET, SELL, STOP, STOP_LIMIT
 from trading_platform.brokers.paper_book import BookedOrder
 from trading_platform.domain.compiled import as_records, empty_records
-from trading_platform.domain.orders import OrderState, OrderType, Side
+from trading_platform.domain.orders import OrderState, OrderType, Side, TimeInForce
 from trading_platform.domain.records import fill_t, venue_order_t
 
 _SIDES: Final = {Side.BUY: BUY, Side.SELL: SELL}
-_TYPES: Final = {OrderType.MARKET: MARKET, OrderType.LIMIT: LIMIT, OrderType.STOP: STOP}
+_TYPES: Final = {
+    OrderType.MARKET: MARKET,
+    OrderType.LIMIT: LIMIT,
+    OrderType.STOP: STOP,
+    OrderType.STOP_LIMIT: STOP_LIMIT,
+}
+
+_BOTH_LEGS: Final = 2
 
 
 class WorkingOrders:
@@ -31,12 +39,20 @@ class WorkingOrders:
         self.done = [(order.filled, order.value) for order in orders]
         self._times = np.asarray(bars["time"])
         places = {order.id: place for place, order in enumerate(orders, start=1)}
+        legs: dict[int, list[int]] = {}
+        for place, order in enumerate(orders, start=1):
+            if order.parent is not None:
+                legs.setdefault(order.parent, []).append(place)
         for record, order in zip(self.records, orders, strict=True):
             record["side"], record["type"] = _SIDES[order.side], _TYPES[order.type]
             record["quantity"], record["filled"] = order.quantity, order.filled
             record["limit"], record["stop"] = order.limit, order.stop
             record["triggered"], record["eligible"] = order.triggered, order.eligible
             record["parent"] = 0 if order.parent is None else places.get(order.parent, 0)
+        for own in legs.values():
+            if len(own) == _BOTH_LEGS:
+                stop, target = own
+                self.records[stop - 1]["pair"], self.records[target - 1]["pair"] = target, stop
 
     def row(self, minute: int) -> int | None:
         """Where the bar of `minute` is, None if it did not come."""
@@ -49,8 +65,8 @@ class WorkingOrders:
             return False
         return any(record["eligible"] <= minute and record["filled"] < record["quantity"] for record in self.records)
 
-    def after(self, *, expired: bool) -> list[BookedOrder]:
-        """The orders as matching has left them, at the session's end if `expired`."""
+    def after(self, *, ended: date | None) -> list[BookedOrder]:
+        """The orders as matching has left them; at the end of the session `ended` its day orders expire."""
         orders: list[BookedOrder] = []
         open_ids: set[int] = set()
         for order, record, (filled, value) in zip(self.before, self.records, self.done, strict=True):
@@ -61,7 +77,8 @@ class WorkingOrders:
                 value=value,
                 triggered=int(record["triggered"]),
             )
-            # An entry stands before its attached stop.
+            expired = ended is not None and order.time_in_force is TimeInForce.DAY and order.session <= ended
+            # An entry stands before its attached legs.
             state = state_of(changed, growing=order.parent in open_ids, expired=expired)
             if not state.is_final:
                 open_ids.add(order.id)
@@ -70,7 +87,7 @@ class WorkingOrders:
 
 
 def state_of(order: BookedOrder, *, growing: bool, expired: bool) -> OrderState:
-    """The state that an open order's numbers mean. `growing`: it protects an entry that may still fill."""
+    """The state that an open order's numbers mean. `growing`: it is attached to an entry that may still fill."""
     if order.filled == order.quantity and not growing:
         if order.filled:
             return OrderState.FILLED

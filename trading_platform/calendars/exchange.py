@@ -1,22 +1,31 @@
-"""Which days are sessions of the exchange: holidays, half days and the changes of the clock.
+"""Which days are sessions: the exchange's, with holidays, half days and the changes of the clock, or every day.
 
-The one home of the package exchange_calendars. It is slow to import and brings pandas, so it is imported when the
-first calendar is made, and what is kept of it is a plain table. The table's first and last day are pinned: the
-package's own window moves with today's date, and a list of sessions must not.
+The one home of the package exchange_calendars. It is slow to import and brings pandas, and every process needs a
+calendar; so what is kept of it is a plain table, made once for each of its versions and read from a file after that.
+The table's first and last day are pinned: the package's own window moves with today's date, and a list of sessions
+must not.
 """
 
 import functools
+import json
+import os
 import warnings
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
-from trading_platform.calendars.sessions import Session
+from trading_platform.calendars.sessions import REGULAR_HOURS, Hours, Session, exchange_moment
+from trading_platform.config.settings import MarketHours
+from trading_platform.domain.cache_folder import cache_folder
 from trading_platform.domain.errors import InvalidInput
 
 FIRST_DAY: Final = date(1990, 1, 1)
 LAST_DAY: Final = date(2050, 12, 31)
+EVERY_DAY: Final = "every_day"
+"""The calendar on which each day of the week is a session, for trying things out at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +36,51 @@ class _Table:
 
 
 @functools.cache
+def _every_day(hours: Hours) -> _Table:
+    days = tuple(FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1))
+    return _Table(
+        days=days,
+        opens=tuple(int(exchange_moment(day, hours.open).timestamp()) for day in days),
+        closes=tuple(int(exchange_moment(day, hours.close).timestamp()) for day in days),
+    )
+
+
+@functools.cache
 def _table(exchange: str) -> _Table:
+    folder = cache_folder("calendars") if exchange.isalnum() else None
+    if folder is None:
+        return _made(exchange)
+    path = folder / f"{exchange}-{version('exchange-calendars')}-{FIRST_DAY}-{LAST_DAY}.json"
+    kept = _read(path)
+    if kept is None:
+        kept = _made(exchange)
+        _keep(path, kept)
+    return kept
+
+
+def _read(path: Path) -> _Table | None:
+    """The table that was kept; None where there is none, or what is there is not whole."""
+    try:
+        days, opens, closes = json.loads(path.read_text(encoding="utf-8"))
+        table = _Table(days=tuple(map(date.fromisoformat, days)), opens=tuple(opens), closes=tuple(closes))
+    except (OSError, ValueError, TypeError):
+        return None
+    return table if len(table.days) == len(table.opens) == len(table.closes) > 0 else None
+
+
+def _keep(path: Path, table: _Table) -> None:
+    """Keep the table, whole or not at all; without room for it, it is made again the next time."""
+    new = path.with_suffix(f".{os.getpid()}")
+    try:
+        new.write_text(
+            json.dumps([[day.isoformat() for day in table.days], table.opens, table.closes]), encoding="utf-8"
+        )
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+
+
+def _made(exchange: str) -> _Table:
     import exchange_calendars
 
     with warnings.catch_warnings():
@@ -47,11 +100,17 @@ def _table(exchange: str) -> _Table:
 
 
 class ExchangeCalendar:
-    """The sessions of one exchange from 1990 to 2050. Those to come follow the rules that are known today."""
+    """The sessions of one exchange from 1990 to 2050. Those to come follow the rules that are known today.
 
-    def __init__(self, exchange: str = "XNYS") -> None:
-        self._table = _table(exchange)
+    Args:
+        exchange: Its code, or `EVERY_DAY`.
+        hours: When its sessions begin and end in exchange time. An exchange has an open and a close of its own.
+    """
+
+    def __init__(self, exchange: str = "XNYS", hours: Hours = REGULAR_HOURS) -> None:
+        self._table = _every_day(hours) if exchange == EVERY_DAY else _table(exchange)
         self.exchange = exchange
+        self.hours = hours
 
     def is_session(self, day: date) -> bool:
         """Whether the exchange opens on `day`."""
@@ -107,4 +166,12 @@ class ExchangeCalendar:
             day=self._table.days[place],
             open=datetime.fromtimestamp(self._table.opens[place], UTC),
             close=datetime.fromtimestamp(self._table.closes[place], UTC),
+            premarket=self.hours.premarket,
+            after_hours=self.hours.after_hours,
         )
+
+
+def calendar_of(wanted: MarketHours) -> ExchangeCalendar:
+    """The calendar that the settings name. Raises `InvalidInput` for market hours that cannot be."""
+    hours = Hours(open=wanted.open, close=wanted.close, premarket=wanted.premarket, after_hours=wanted.after_hours)
+    return ExchangeCalendar(wanted.calendar, hours)

@@ -13,9 +13,40 @@ from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.records import SESSION_MINUTES
 
 EXCHANGE_ZONE: Final = ZoneInfo("America/New_York")
-_PREMARKET_OPEN: Final = time(4, 0)
-_AFTER_HOURS_CLOSE: Final = time(20, 0)
 _MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """When a day's trading begins and ends, by the exchange's clock.
+
+    Raises `InvalidInput` where they do not follow each other, or the regular session is longer than 390 minutes.
+    """
+
+    open: time = time(9, 30)
+    close: time = time(16, 0)
+    premarket: time = time(4, 0)
+    after_hours: time = time(20, 0)
+
+    def __post_init__(self) -> None:
+        if not self.premarket <= self.open < self.close <= self.after_hours:
+            raise InvalidInput(
+                f"pre-market {self.premarket}, open {self.open}, close {self.close} and after-hours {self.after_hours} "
+                "do not follow each other",
+                where="market hours",
+                mend="Give them in this order within one day",
+            )
+        length = datetime.combine(date.min, self.close) - datetime.combine(date.min, self.open)
+        if length > SESSION_MINUTES * _MINUTE:
+            raise InvalidInput(
+                f"from {self.open} to {self.close} is longer than {SESSION_MINUTES} minutes",
+                where="market hours",
+                mend=f"Give a session of at most {SESSION_MINUTES} minutes",
+            )
+
+
+REGULAR_HOURS: Final = Hours()
+"""Those of the US exchanges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +59,8 @@ class Session:
     day: date
     open: datetime
     close: datetime
-    premarket: time = _PREMARKET_OPEN
-    after_hours: time = _AFTER_HOURS_CLOSE
+    premarket: time = REGULAR_HOURS.premarket
+    after_hours: time = REGULAR_HOURS.after_hours
 
     @property
     def premarket_open(self) -> datetime:
@@ -75,6 +106,12 @@ def bar_time(session: Session, minute: int) -> datetime:
 def ticks(session: Session) -> tuple[datetime, ...]:
     """The decision moments, one for each bar: its start plus one minute, so 09:31 to 16:00 on a full day."""
     return tuple(session.open + (minute + 1) * _MINUTE for minute in range(session.minutes))
+
+
+def minute_decided_at(session: Session, moment: datetime) -> int | None:
+    """The bar that is decided at the tick of `moment`'s minute; None where that is no tick of the session."""
+    minute = (_aware(moment) - session.open) // _MINUTE - 1
+    return minute if 0 <= minute < session.minutes else None
 
 
 def _aware(moment: datetime) -> datetime:

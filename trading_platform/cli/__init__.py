@@ -11,7 +11,12 @@ from typing import Final
 import click
 
 from trading_platform.cli.books import fills, orders, pnl, positions
+from trading_platform.cli.commands import enable
+from trading_platform.cli.config import config
+from trading_platform.cli.data import data
 from trading_platform.cli.database import db
+from trading_platform.cli.status import status
+from trading_platform.cli.strategies import strategies
 from trading_platform.cli.trading import demo, session
 from trading_platform.domain.errors import InvalidInput, TradingPlatformError
 
@@ -48,5 +53,5 @@ def commands() -> None:
     """Takes a trading strategy from backtest to production."""
 
 
-for _command in (demo, session, positions, orders, fills, pnl, db):
+for _command in (demo, session, status, enable, positions, orders, fills, pnl, db, config, strategies, data):
     commands.add_command(_command)

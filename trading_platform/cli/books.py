@@ -61,7 +61,7 @@ def pnl(*, book: str | None, as_json: bool) -> None:
 
     What is held is valued at the price that the latest recorded minute saw; without one, at its cost.
     """
-    from trading_platform.terminal.summary import last_marks
+    from trading_platform.engine.session_result import last_marks
 
     ledger = ledger_of(book)
     marks = last_marks(ledger)

@@ -85,5 +85,5 @@ def _where(settings: "Settings") -> str:
     from trading_platform.ledger.addresses import spoken, sqlalchemy_url
 
     if settings.database_url is not None:
-        return spoken(sqlalchemy_url(settings.database_url.get_secret_value(), where="DATABASE_URL"))
+        return spoken(sqlalchemy_url(settings.database_url.reveal(), where="DATABASE_URL"))
     return f"the local server in {settings.data_folder / 'db'}"

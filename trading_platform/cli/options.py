@@ -8,23 +8,36 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from trading_platform.config.load import Configuration
     from trading_platform.config.settings import Settings
     from trading_platform.ledger.ledger import Ledger
 
 _Command = Callable[..., Any]
+OPTIONS: Final = {
+    "account.book": "--book",
+    "active_strategies": "--profile",
+    "market_data.folder": "--data",
+    "market_data.provider": "--data",
+    "market_data.session": "--session",
+    "market_data.symbols": "--symbols",
+}
+"""The option that sets a knob, by the knob's path."""
+
+FILES: Final = ("lean", "csv", "parquet")
+"""The kinds of recorded bars that `--data` takes, each with a folder."""
 
 
 def market_options(command: _Command) -> _Command:
     """The options that say what is traded."""
     for option in (
-        click.option("--data", help="simulated (the default), or lean:FOLDER for recorded bars."),
+        click.option("--data", help="simulated (the default), or recorded bars: lean:FOLDER, csv:FOLDER or parquet:FOLDER."),
         click.option("--session", "session", help="The session's date, as 2013-10-09."),
         click.option("--symbols", help="Symbols, separated by commas."),
         click.option("--profile", help="The profile of the strategy's parameters, such as quiet."),
@@ -45,18 +58,36 @@ def book_option(command: _Command) -> _Command:
 
 
 def settings_of(market: Mapping[str, str | None], *, book: str | None = None) -> "Settings":
-    """The settings of the environment, with what the options say on top."""
-    from trading_platform.config.load import load
+    """The settings of the environment, with what the options say on top. They set the level of the logs."""
+    return configuration_of(market, book=book).settings
 
+
+def configuration_of(market: Mapping[str, str | None], *, book: str | None = None) -> "Configuration":
+    """The same settings with the source of each."""
+    from trading_platform.config.load import read
+    from trading_platform.config.logs import set_up_logging
+
+    found = read(os.environ, overrides_of(market, book=book), OPTIONS)
+    set_up_logging(found.settings.log_level).debug(
+        "environment %s, file %s", found.settings.environment, found.file or "none"
+    )
+    return found
+
+
+def overrides_of(market: Mapping[str, str | None], *, book: str | None = None) -> dict[str, Any]:
+    """What the options set, in the shape of the settings."""
     overrides: dict[str, Any] = {}
     data = {name: value for name, value in _market_data(market).items() if value is not None}
+    if data.get("provider") == "simulated":
+        # A folder that the file names for another provider is not meant.
+        data["folder"] = None
     if data:
         overrides["market_data"] = data
     if market.get("profile") is not None:
         overrides["active_strategies"] = [{"name": "vwap_reclaim", "profile": market["profile"]}]
     if book is not None:
         overrides["account"] = {"book": book}
-    return load(os.environ, overrides)
+    return overrides
 
 
 def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
@@ -71,19 +102,20 @@ def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     kind, _, folder = data.partition(":")
     if kind == "simulated" and not folder:
         return found | {"provider": "simulated"}
-    if kind == "lean" and folder:
-        return found | {"provider": "lean", "folder": Path(folder)}
-    raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend="Give simulated or lean:FOLDER")
+    if kind in FILES and folder:
+        return found | {"provider": kind, "folder": Path(folder)}
+    mend = f"Give simulated, or {', '.join(f'{kind}:FOLDER' for kind in FILES)}"
+    raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend=mend)
 
 
-def date_of(text: str | None) -> date | None:
-    """A date as an option gives it. Raises `InvalidInput` for what is none."""
+def date_of(text: str | None, option: str = "--session") -> date | None:
+    """A date as `option` gives it. Raises `InvalidInput` for what is none."""
     if not text:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"{text!r} is no date", where="--session", mend="Write it as 2013-10-09") from None
+        raise InvalidInput(f"{text!r} is no date", where=option, mend="Write it as 2013-10-09") from None
 
 
 def ledger_of(book: str | None) -> "Ledger":

@@ -9,16 +9,19 @@ from trading_platform.cli.options import json_option, market_options, print_json
 @market_options
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the Dagster UI.")
 @click.option("--ui/--no-ui", default=True, help="Serve the Dagster UI afterwards.")
+@click.option("--sessions", type=click.IntRange(1, 250), default=1, show_default=True, help="How many in a row.")
 @click.option("--reset", is_flag=True, help="Leave an unfinished demo behind and start with a fresh book.")
 @json_option
-def demo(*, port: int, ui: bool, reset: bool, as_json: bool, **market: str | None) -> None:
-    """Trade one whole session through Dagster, minute by minute, on paper."""
+def demo(*, port: int, ui: bool, sessions: int, reset: bool, as_json: bool, **market: str | None) -> None:
+    """Trade whole sessions through Dagster, minute by minute, on paper."""
     from rich.console import Console
 
     from trading_platform.terminal.demo import DemoOptions, run_demo
 
     console = Console(stderr=as_json)
-    figures = run_demo(settings_of(market), DemoOptions(reset=reset, port=port if ui else None), console)
+    figures = run_demo(
+        settings_of(market), DemoOptions(reset=reset, port=port if ui else None, sessions=sessions), console
+    )
     if as_json:
         print_json(figures)
 
@@ -26,6 +29,37 @@ def demo(*, port: int, ui: bool, reset: bool, as_json: bool, **market: str | Non
 @click.group()
 def session() -> None:
     """Sessions without a control room."""
+
+
+@session.command("open")
+@market_options
+@click.option("--book", help="The account's book; left out, the configured one.")
+@json_option
+def open_session(*, book: str | None, as_json: bool, **market: str | None) -> None:
+    """Look at all that a session needs, open it, and reconcile with the broker."""
+    from rich.console import Console
+
+    from trading_platform.terminal import trading_day
+
+    figures = trading_day.open_session(settings_of(market, book=book), Console(stderr=as_json))
+    if as_json:
+        print_json(figures)
+
+
+@session.command("close")
+@market_options
+@click.option("--book", help="The account's book; left out, the configured one.")
+@click.option("--flatten", metavar="REASON", help="Sell everything and enter nothing more, whatever the minute.")
+@json_option
+def close_session(*, book: str | None, flatten: str | None, as_json: bool, **market: str | None) -> None:
+    """Close a session that is over: book its last fills, and compare ledger and broker in full."""
+    from rich.console import Console
+
+    from trading_platform.terminal import trading_day
+
+    figures = trading_day.close_session(settings_of(market, book=book), Console(stderr=as_json), flatten=flatten)
+    if as_json:
+        print_json(figures)
 
 
 @session.command("run")

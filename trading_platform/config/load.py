@@ -1,83 +1,112 @@
-"""The one reader of the environment: from a file, variables and overrides to `Settings`.
+"""The one reader of the environment: from every source to `Settings`, each value with the place where it stands.
 
-Later sources win: defaults, the JSON file that TRADING_PLATFORM_CONFIG names, environment variables, then what the
-caller gives (command-line options).
+Later sources win: defaults; the profile of the environment (dev, staging, prod); the YAML file that
+TRADING_PLATFORM_CONFIG names; environment variables; then what the caller gives (command-line options).
 """
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import ValidationError
-
+from trading_platform.config.given import NOTHING, Given, found, given, over
+from trading_platform.config.knobs import knobs
+from trading_platform.config.mistakes import CALLER, merged, source_of, validated, without_secrets
+from trading_platform.config.profiles import PROFILES
 from trading_platform.config.settings import Settings
+from trading_platform.config.variables import CONFIG, from_variables
+from trading_platform.config.yaml_file import read_file
 from trading_platform.domain.errors import InvalidInput
 
-_VARIABLES: Final = {
-    "DATABASE_URL": ("database_url",),
-    "TRADING_PLATFORM_DATA": ("data_folder",),
-    "TRADING_PLATFORM_BOOK": ("account", "book"),
-    "TRADING_PLATFORM_SESSION": ("market_data", "session"),
-}
-VARIABLES: Final = tuple(_VARIABLES)
-"""The environment variables that each set one field, over what a file says of it."""
-_MEND: Final = (
-    "Mend it where it is set: an option, an environment variable "
-    f"({', '.join(sorted(VARIABLES))}) or the file that TRADING_PLATFORM_CONFIG names"
-)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The settings, and where each comes from.
+
+    `sources` says it in words for the path of every knob; `file` is the file of settings, if one is named. Of a
+    configuration that was only examined `mistakes` holds a sentence for everything that is wrong, `doubtful` the groups
+    in which it is; a wrong value is replaced by its default.
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+    file: str | None
+    mistakes: tuple[str, ...] = ()
+    doubtful: frozenset[str] = frozenset()
 
 
 def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings. `overrides` is a tree of plain values in the shape of `Settings`.
+    """The settings alone; see `read`."""
+    return read(environment, overrides).settings
 
-    Raises InvalidInput that lists every field that is wrong, by its path.
+
+def read(
+    environment: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The settings with their sources; see `examine` for what is taken.
+
+    Raises:
+        InvalidInput: Something is wrong. It names everything that is, one mistake on a line, and no secret.
     """
-    tree = _read(environment.get("TRADING_PLATFORM_CONFIG"))
-    for variable, path in _VARIABLES.items():
-        if environment.get(variable):
-            _put(tree, path, environment[variable])
-    _merge(tree, overrides or {})
+    configuration = examine(environment, overrides, options)
+    if configuration.mistakes:
+        raise InvalidInput("\n".join(configuration.mistakes))
+    return configuration
+
+
+def examine(
+    environment: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The settings as far as they are right, and what is wrong.
+
+    Args:
+        environment: The variables of the process.
+        overrides: A tree of plain values in the shape of `Settings`, over every other source.
+        options: The command-line option that gave an override, by the override's path.
+    """
+    mistakes: list[str] = []
+    file = environment.get(CONFIG) or None
+    in_file, whole = _from_file(file, mistakes)
+    asked = _from_caller(overrides or {}, options or {}, mistakes)
+    layers = [in_file, from_variables(environment, mistakes), asked]
+    tree = merged([NOTHING, _profile(layers), *layers], mistakes)
+    settings, tree, doubtful = validated(tree, mistakes, whole=whole)
+    return Configuration(
+        settings=settings,
+        sources={path: source_of(tree, path) for path in knobs()},
+        file=file,
+        mistakes=tuple(f"configuration: {one.rstrip('.')}." for one in mistakes),
+        doubtful=doubtful,
+    )
+
+
+def _from_file(path: str | None, mistakes: list[str]) -> tuple[Given, bool]:
+    """What the file gives, and whether all of it could be read."""
+    if path is None:
+        return NOTHING, True
     try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        # The input is left out of the message: it may be a secret.
-        faults = [_spoken(fault["loc"], fault["msg"]) for fault in error.errors()]
-        raise InvalidInput("; ".join(faults), where="configuration", mend=_MEND) from None
+        tree = read_file(path, mistakes)
+    except InvalidInput as error:
+        mistakes.append(str(error))
+        return NOTHING, False
+    return without_secrets(tree, mistakes, of="a file of settings"), True
 
 
-def _spoken(path: tuple[int | str, ...], said: str) -> str:
-    """A fault with the path of its field; one that lies between two groups names its fields itself."""
-    place = ".".join(str(part) for part in path)
-    return f"{place}: {said}" if place else said
+def _from_caller(overrides: Mapping[str, Any], options: Mapping[str, str], mistakes: list[str]) -> Given:
+    """What the caller gives. Its own code may hand on a secret; an option, which every process list shows, may not."""
+    tree = given(overrides, CALLER, options)
+    secret_by_option = [knob for knob in knobs().values() if knob.secret and knob.path in options]
+    return without_secrets(tree, mistakes, of="an option") if secret_by_option else tree
 
 
-def _read(path: str | None) -> dict[str, Any]:
-    if not path:
-        return {}
-    mend = "TRADING_PLATFORM_CONFIG must name a JSON file with settings, or be unset"
-    try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"it cannot be read: {error.strerror}", where=path, mend=mend) from error
-    except ValueError as error:
-        raise InvalidInput(f"it is not JSON: {error}", where=path, mend=mend) from error
-    if not isinstance(tree, dict):
-        raise InvalidInput("it does not hold an object", where=path, mend=mend)
-    return tree
-
-
-def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-        if not isinstance(tree, dict):
-            return  # what stands there is no group: validation names it
-    tree[path[-1]] = value
-
-
-def _merge(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    for name, value in overrides.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(name), dict):
-            _merge(tree[name], value)
-        else:
-            tree[name] = dict(value) if isinstance(value, Mapping) else value
+def _profile(layers: list[Given]) -> Given:
+    """The profile of the environment that the layers name. One that nobody knows is refused with the rest."""
+    tree = NOTHING
+    for layer in layers:
+        tree = over(tree, layer)
+    named = found(tree, ("environment",))
+    name = str(named.value).strip() if named is not None else Settings.model_fields["environment"].default
+    return given(PROFILES.get(name, {}), f"profile {name}")

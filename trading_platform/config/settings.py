@@ -1,22 +1,34 @@
 """Every knob of the platform, as one frozen tree with units, defaults and bounds.
 
-What belongs here: values that a person may set. What stays out: where they come from (`load`), and parameters of a
-strategy (they are declared by the strategy).
+What belongs here: values that a person may set, each with a docstring that says its unit and effect. What stays out:
+where they come from (`load`), how they are written (`texts`), which of them contradict each other
+(`contradictions`), and parameters of a strategy (they are declared by the strategy).
 """
 
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from trading_platform.config.secrets import Secret
+from trading_platform.config.texts import meaning
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Group(BaseModel):
+    """Fields that belong together. Bad values are told by their field, never by what was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        return meaning(value, cls.model_fields[info.field_name].annotation)
 
 
-class Account(_Group):
+class Account(Group):
     """The account that is traded."""
 
     book: str = Field(default="paper", pattern=r"^[a-z0-9][a-z0-9_.\-]{0,39}$")
@@ -25,7 +37,7 @@ class Account(_Group):
     """Opening cash, dollars."""
 
 
-class Limits(_Group):
+class Limits(Group):
     """Risk limits. Percentages are percent, not fractions, in whole basis points."""
 
     max_positions: int = Field(default=5, ge=1, le=1_000)
@@ -51,13 +63,13 @@ class Limits(_Group):
     lot: int = Field(default=1, ge=1, le=1_000)
     """Shares in a lot; quantities are whole lots (rule 17)."""
     price_collar_pct: Decimal = Field(default=Decimal(5), gt=0, le=100, decimal_places=2)
-    """How far a limit may lie from the last price at $25 and above, percent (rule 1)."""
+    """How far a limit may lie from the last price, on either side, at $25 and above, percent (rule 1)."""
     price_collar_mid_pct: Decimal = Field(default=Decimal(10), gt=0, le=100, decimal_places=2)
     """The same from $3 to under $25, percent (rule 1)."""
     price_collar_low_pct: Decimal = Field(default=Decimal(20), gt=0, le=100, decimal_places=2)
     """The same under $3, percent (rule 1)."""
     max_adv_share_pct: Decimal = Field(default=Decimal(1), gt=0, le=100, decimal_places=2)
-    """Largest order against the average daily volume, percent (rule 4)."""
+    """Largest order against the average daily volume, percent; where that is not known, nothing is entered (rule 4)."""
     max_minute_volume_pct: Decimal = Field(default=Decimal(10), gt=0, le=10_000, decimal_places=2)
     """Largest order against the volume of the decided minute, percent (rule 4)."""
     max_gross_exposure_pct: Decimal = Field(default=Decimal(100), gt=0, le=1_000, decimal_places=2)
@@ -65,11 +77,11 @@ class Limits(_Group):
     max_net_exposure_pct: Decimal = Field(default=Decimal(100), gt=0, le=1_000, decimal_places=2)
     """Long less short, percent of equity (rule 6)."""
     max_leverage: Decimal = Field(default=Decimal(1), gt=0, le=10, decimal_places=2)
-    """Gross holdings over equity (rule 6)."""
+    """Holdings and working entries, whatever their side, over equity (rule 6)."""
     max_orders_per_second: int = Field(default=5, ge=1, le=1_000)
-    """Orders in one second; over it entries wait for a later signal (rule 9)."""
+    """Orders within a second, exits and cancels counted; over it an entry waits for a later signal (rule 9)."""
     max_orders_per_minute: int = Field(default=60, ge=1, le=10_000)
-    """Orders in one minute (rule 9)."""
+    """Orders within 60 seconds, counted alike (rule 9)."""
     max_orders_per_day: int = Field(default=500, ge=1, le=100_000)
     """Orders of the account in one session; over it the account only reduces (rule 9)."""
     max_strategy_orders_per_day: int = Field(default=500, ge=1, le=100_000)
@@ -81,7 +93,7 @@ class Limits(_Group):
     restricted_symbols: tuple[str, ...] = ()
     """What must not be entered (rule 15)."""
     max_open_orders: int = Field(default=50, ge=1, le=10_000)
-    """Open orders of the account (rule 19)."""
+    """Open orders of the account, attached stops counted (rule 19)."""
     max_open_orders_per_side: int = Field(default=20, ge=1, le=1_000)
     """Open orders of one symbol and side (rule 19)."""
     max_order_age_minutes: int = Field(default=60, ge=1, le=390)
@@ -90,7 +102,7 @@ class Limits(_Group):
     """How far this machine's clock may be from the database's for an entry, milliseconds (rule 28)."""
 
 
-class Execution(_Group):
+class Execution(Group):
     """The paper exchange's model of a venue."""
 
     fees: Literal["ibkr_fixed", "alpaca"] = "ibkr_fixed"
@@ -103,7 +115,7 @@ class Execution(_Group):
     """How long one call to a broker may take."""
 
 
-class Ownership(_Group):
+class Ownership(Group):
     """Times of the lease on the shards, seconds."""
 
     lease: Decimal = Field(default=Decimal(15), gt=0, le=3_600)
@@ -115,17 +127,8 @@ class Ownership(_Group):
     quarantine: Decimal = Field(default=Decimal(6), ge=0, le=3_600)
     """What a stranger waits after the lease's end."""
 
-    @model_validator(mode="after")
-    def _renewed_in_time(self) -> Self:
-        if self.lease <= self.renewal + self.margin:
-            raise ValueError(
-                f"a lease of {self.lease} s ends before it is renewed: it must be longer than renewal ({self.renewal} s) "
-                f"and margin ({self.margin} s) together"
-            )
-        return self
 
-
-class MarketData(_Group):
+class MarketData(Group):
     """Where bars come from."""
 
     provider: Literal["simulated", "lean", "csv", "parquet", "polygon", "yahoo"] = "simulated"
@@ -142,7 +145,7 @@ class MarketData(_Group):
     """The recorded or simulated session to trade; none: the latest one before today."""
 
 
-class MarketHours(_Group):
+class MarketHours(Group):
     """When the market is open, in exchange time (America/New_York)."""
 
     calendar: Literal["XNYS", "every_day"] = "XNYS"
@@ -157,7 +160,7 @@ class MarketHours(_Group):
     """Until when bars count as after-hours."""
 
 
-class Brokers(_Group):
+class Brokers(Group):
     """Where orders go."""
 
     primary: Literal["paper", "ibkr", "alpaca"] = "paper"
@@ -166,23 +169,26 @@ class Brokers(_Group):
     """Where entries go when the primary certainly did not take them."""
 
 
-class ActiveStrategy(_Group):
+class ActiveStrategy(Group):
     """One strategy that trades. The order of strategies is the order in which their entries are considered."""
 
     name: str
+    """As its STRATEGY is named."""
     file: Path | None = None
     """The Python file that holds it; none: one that comes with the platform or that a package offers by entry point."""
     profile: str | None = None
+    """One of its profiles; none: the defaults."""
     parameters: dict[str, float | int] = Field(default_factory=dict)
+    """Values over those of the profile, by name; of a part as exit_plan.attempts or sizing.risk_percent."""
 
 
-class Settings(_Group):
+class Settings(Group):
     """The whole configuration."""
 
     data_folder: Path = Path("var")
     """Where the local database, the paper exchange's book and reports live."""
-    database_url: SecretStr | None = None
-    """A PostgreSQL server to use instead of the local one: postgresql://user:password@host:port/ledger."""
+    database_url: Secret | None = None
+    """A PostgreSQL server to use instead of the local one, postgresql://user:password@host:port/ledger. A secret."""
     environment: Literal["dev", "staging", "prod"] = "dev"
     """The profile that the defaults come from."""
     live: bool = False
@@ -205,27 +211,4 @@ class Settings(_Group):
     market_hours: MarketHours = MarketHours()
     brokers: Brokers = Brokers()
     active_strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)
-
-    @field_validator("active_strategies")
-    @classmethod
-    def _each_strategy_once(cls, strategies: tuple[ActiveStrategy, ...]) -> tuple[ActiveStrategy, ...]:
-        # The ids of its intents are made of its name: two of one name would make the same ones.
-        names = [one.name for one in strategies]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is named twice; name each strategy once")
-        return strategies
-
-    @model_validator(mode="after")
-    def _calls_end_before_a_stranger_takes_over(self) -> Self:
-        # A call begins with at least the margin left of the lease. Were it still under way when a stranger may take
-        # the shards, the stranger could not see its order at the broker and would send it again.
-        free_after = self.ownership.margin + self.ownership.quarantine
-        deadline = self.execution.call_deadline_seconds
-        if free_after <= deadline:
-            raise ValueError(
-                f"ownership.margin and ownership.quarantine together ({free_after} s) must be longer than "
-                f"execution.call_deadline_seconds ({deadline} s): else another owner could take over and send an order "
-                "again while the call is under way"
-            )
-        return self
+    """What trades, in the order in which entries are considered: each with name, and perhaps file, profile, parameters."""

@@ -1,21 +1,27 @@
-"""The four ops of the market session. Each calls one stage, and says what it did as materializations with numbers.
+"""The ops: three that open a session, and the four of each of its minutes.
+
+Each of the four calls one stage, and says what it did as materializations with numbers.
 
 What they work on is imported by the resource when a run begins: a code location that only lists jobs pays for none of
 it. Rules of trading stay out.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from trading_platform.defs import assets
-from trading_platform.domain.errors import InvalidInput, TradingPlatformError
+from trading_platform.defs.resources import DESK
+from trading_platform.defs.said import plain_failures
+from trading_platform.domain.errors import InvalidInput
 
-DESK = "desk"
-"""The resource that the ops need."""
+
+class Day(dg.Config):
+    """Which session to open. Left out: the present one, or on a simulated clock the one that is due."""
+
+    session: str = ""
 
 
 class Tick(dg.Config):
@@ -25,30 +31,85 @@ class Tick(dg.Config):
     minute: int = -1
 
 
+@dg.op(required_resource_keys={DESK}, description="List the session's symbols, and what entries in each would lack.")
+def list_universe(context: dg.OpExecutionContext, config: Day) -> Any:
+    """What can be traded in the session: `Listing` for each symbol, with the session."""
+    from trading_platform.engine.preflight import universe
+
+    with plain_failures():
+        desk = getattr(context.resources, DESK)
+        session = desk.named(_day(config.session))
+        found = universe(desk.platform.stages.parts, session.session)
+    for one in found:
+        if not one.tradable:
+            context.log.warning("%s: %s", one.symbol, ", ".join(one.lacks))
+    context.add_output_metadata(
+        {
+            "session": session.day.isoformat(),
+            "symbols": len(found),
+            "tradable": sum(one.tradable for one in found),
+        }
+    )
+    return session, found
+
+
+@dg.op(required_resource_keys={DESK}, description="Look at everything that the session needs, before it needs it.")
+def preflight(context: dg.OpExecutionContext, universe: Any) -> Any:
+    """Fails with every check that did not pass, so that a person mends all of them at once."""
+    from trading_platform.engine.preflight import preflight as look
+
+    session, listed = universe
+    with plain_failures():
+        done = look(getattr(context.resources, DESK).platform.stages.parts, session.session, listed)
+    for one in done:
+        context.log.log("INFO" if one.passed else "ERROR", "%s: %s", one.name, one.detail)
+    context.add_output_metadata({one.name.replace(" ", "_"): one.detail for one in done})
+    failed = [f"{one.name}: {one.detail}" for one in done if not one.passed]
+    if failed:
+        raise dg.Failure(
+            description=f"the session {session.day} is not ready. {'. '.join(failed)}.",
+            metadata={"failed": len(failed)},
+            allow_retries=False,
+        )
+    return session
+
+
+@dg.op(required_resource_keys={DESK}, description="Open book and session, and reconcile with the broker.")
+def reconcile_and_open(context: dg.OpExecutionContext, session: Any) -> None:
+    """The session is ready when this has succeeded. A book is owned only while it runs."""
+    with plain_failures():
+        desk = getattr(context.resources, DESK)
+        try:
+            found = session.open()
+        finally:
+            desk.platform.stages.release()
+    breaks = found.report.breaks if found is not None else ()
+    for one in breaks:
+        context.log.error("%s: %s; no entries in it", one.symbol, one.what)
+    context.log.info("the session %s is ready", session.day)
+    context.add_output_metadata({"session": session.day.isoformat(), "breaks": len(breaks)})
+
+
 @dg.op(required_resource_keys={DESK}, description="Reconcile with the broker, then take the session's bars so far.")
 def fetch_market_data(context: dg.OpExecutionContext, config: Tick) -> Any:
     """Stage 1."""
-    with _plain_failures():
+    with plain_failures():
         desk = getattr(context.resources, DESK)
         session = desk.session(_day(config.session))
-        minute = config.minute if config.minute >= 0 else session.next_minute()
-        if minute is None:
-            raise InvalidInput(
-                f"every minute of the session {session.day} is recorded", mend="Name another session, or leave it out"
-            )
+        minute = config.minute if config.minute >= 0 else session.due_minute()
         session.tick(minute)
         fetched = desk.platform.stages.fetch(session.day, minute)
     report = fetched.reconciled.report
     refused = sum(problem.count for problem in fetched.problems)
     _say(
         context,
-        assets.BARS,
+        assets.MINUTE_BARS,
         fetched.bar_time,
         {"bars": fetched.new_bars, "symbols": len(fetched.bars.symbols), "problems": refused},
     )
     _say(
         context,
-        assets.FILLS,
+        assets.MINUTE_FILLS,
         fetched.bar_time,
         {"booked": report.executions_booked, "looked_up": report.looked_up, "breaks": len(report.breaks)},
     )
@@ -62,13 +123,13 @@ def fetch_market_data(context: dg.OpExecutionContext, config: Tick) -> Any:
 @dg.op(required_resource_keys={DESK}, description="Fold the strategies' steps up to the decided bar.")
 def evaluate_strategies(context: dg.OpExecutionContext, fetched: Any) -> Any:
     """Stage 2."""
-    with _plain_failures():
+    with plain_failures():
         evaluated = getattr(context.resources, DESK).platform.stages.evaluate(fetched)
     entries = sum(int((outs["entry"] != 0).sum()) for outs in evaluated.outs)
     exits = sum(int((outs["exit"] != 0).sum()) for outs in evaluated.outs)
     _say(
         context,
-        assets.SIGNALS,
+        assets.MINUTE_SIGNALS,
         fetched.bar_time,
         {"entries": entries, "exit_reasons": exits, "faults": len(evaluated.faults)},
     )
@@ -78,12 +139,12 @@ def evaluate_strategies(context: dg.OpExecutionContext, fetched: Any) -> Any:
 @dg.op(required_resource_keys={DESK}, description="Let the decision kernel size, gate and decide.")
 def validate_risk(context: dg.OpExecutionContext, evaluated: Any) -> Any:
     """Stage 3."""
-    with _plain_failures():
+    with plain_failures():
         planned = getattr(context.resources, DESK).platform.stages.decide(evaluated)
     refused = sum(decision.verdict.name == "REFUSED" for decision in planned.decisions)
     _say(
         context,
-        assets.DECISIONS,
+        assets.MINUTE_DECISIONS,
         evaluated.fetched.bar_time,
         {
             "decisions": len(planned.decisions),
@@ -108,26 +169,26 @@ def validate_risk(context: dg.OpExecutionContext, evaluated: Any) -> Any:
 @dg.op(required_resource_keys={DESK}, description="Record the cycle and its intents in one commit, then send them.")
 def place_orders(context: dg.OpExecutionContext, planned: Any) -> Any:
     """Stage 4. The job owns the book only while it runs: its shards are given back at the end."""
-    with _plain_failures():
+    with plain_failures():
         desk = getattr(context.resources, DESK)
         report = desk.platform.stages.place(planned)
         desk.settle(planned.evaluated.fetched.minute)
     for fault in report.faults:
         context.log.warning("%s", fault)
-    _say(context, assets.ORDERS, report.bar_time, {"sent": report.orders_sent, "intents": len(planned.intents)})
-    _say(context, assets.POSITIONS, report.bar_time, {"positions": report.positions, "cash": float(report.cash)})
+    _say(context, assets.MINUTE_ORDERS, report.bar_time, {"sent": report.orders_sent, "intents": len(planned.intents)})
+    _say(context, assets.MINUTE_POSITIONS, report.bar_time, {"positions": report.positions, "cash": float(report.cash)})
     _say(
         context,
-        assets.PNL,
+        assets.MINUTE_PNL,
         report.bar_time,
         {
             "realised": float(report.realised),
             "unrealised": float(report.unrealised),
             "fees": float(report.fees),
             "net": float(report.realised + report.unrealised - report.fees),
-            "equity": float(report.equity),
         },
     )
+    _say(context, assets.EQUITY, report.bar_time, {"equity": float(report.equity)})
     return report
 
 
@@ -142,12 +203,3 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidInput(f"{text!r} is no date", where="session", mend="Write it as 2013-10-09") from None
-
-
-@contextmanager
-def _plain_failures() -> Iterator[None]:
-    """What the platform raises on purpose fails the op with its own sentence. It is never tried again by itself."""
-    try:
-        yield
-    except TradingPlatformError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error

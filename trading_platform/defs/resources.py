@@ -1,32 +1,72 @@
-"""What the ops work on: the platform, built once per process from the environment."""
+"""What the ops and assets work on: the platform, built once per process from the environment, and the clock."""
 
 import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from trading_platform.calendars.exchange import FIRST_DAY
+from trading_platform.calendars.sessions import exchange_day
+from trading_platform.domain.clock import Clock, SimulatedClock, SystemClock
+from trading_platform.domain.errors import InvalidInput
+
 if TYPE_CHECKING:
     from trading_platform.bootstrap import Platform
-    from trading_platform.engine.cycle import SimulatedSession
+    from trading_platform.config.settings import Settings
+    from trading_platform.domain.reports import SessionClose
+    from trading_platform.engine.session import BookSession
+
+
+DESK: Final = "desk"
+"""The resource that ops and assets need."""
+
+CLOCK: Final = "clock"
+"""The resource that schedules need."""
 
 
 class TradingDesk:
-    """The platform on a simulated clock, and the session that it is in."""
+    """The platform, and the session that it is in."""
 
-    def __init__(self, platform: "Platform", session: "SimulatedSession | None" = None) -> None:
+    def __init__(self, platform: "Platform", session: "BookSession | None" = None) -> None:
         self.platform = platform
         self._session = session
 
-    def session(self, day: date | None) -> "SimulatedSession":
-        """The session of `day`, opened; without a day the configured one, or the next if that is fully recorded."""
-        session = self._session_of(day or self._default_day())
-        if day is None and session.next_minute() is None:
+    def session(self, day: date | None) -> "BookSession":
+        """The session of `day`, opened.
+
+        Without a day: the present one on the machine's clock; on a simulated clock the configured one, or the next if
+        that is fully recorded.
+        """
+        session = self.named(day)
+        if day is None and self.platform.settings.clock == "simulated" and session.next_minute() is None:
             session = self._session_of(self.platform.calendar.next(session.day).day)
         session.open()
-        self._session = session
         return session
+
+    def named(self, day: date | None) -> "BookSession":
+        """The session of `day`, or without a day the one that is due, not opened."""
+        return self._session_of(day or self._default_day())
+
+    def close(self, day: date) -> "SessionClose":
+        """Open the session of `day`, if it is not open here, and close it.
+
+        Raises:
+            InvalidInput: It is not over, nothing of it is recorded, or the book has gone on to a later one.
+        """
+        session = self._session_of(day)
+        if not session.recorded():
+            raise InvalidInput(
+                f"the book {self.platform.ledger.book!r} has no recorded minute of the session {day}",
+                where="session",
+                mend="Close a session that was traded; trading-platform status says which was the last",
+            )
+        session.open()
+        try:
+            return session.close()
+        finally:
+            self.platform.stages.release()
 
     def settle(self, minute: int) -> None:
         """After a cycle: the job owns the book only while it runs; and after its last minute a session is over."""
@@ -35,36 +75,53 @@ class TradingDesk:
             session.finish()
         self.platform.stages.release()
 
-    def _session_of(self, day: date) -> "SimulatedSession":
-        if self._session is not None and self._session.day == day:
-            return self._session
-        return self.platform.simulated_session(day)
+    def _session_of(self, day: date) -> "BookSession":
+        if self._session is None or self._session.day != day:
+            self._session = self.platform.session(day)
+        return self._session
 
     def _default_day(self) -> date:
         """The configured session, or the one that the book has come to, whichever is later."""
         if self._session is not None:
             return self._session.day
+        if self.platform.settings.clock == "system":
+            return exchange_day(self.platform.clock.now())
         configured = self.platform.settings.market_data.session
         last = self.platform.ledger.last_cycle()
         known = [day for day in (configured, last.session if last is not None else None) if day is not None]
         if known:
             return max(known)
-        from trading_platform.domain.clock import SystemClock
-
         return self.platform.calendar.previous(SystemClock().now().date()).day
+
+
+def clock_of(settings: "Settings") -> Clock:
+    """The clock that sessions run on. A simulated one stands before all sessions, until one of them sets it."""
+    if settings.clock == "system":
+        return SystemClock()
+    return SimulatedClock(datetime.combine(FIRST_DAY, time(), UTC))
 
 
 @dg.resource
 def trading_desk() -> Iterator[TradingDesk]:
     """The desk that the environment describes."""
     from trading_platform.bootstrap import build
-    from trading_platform.calendars.exchange import FIRST_DAY
     from trading_platform.config.load import load
-    from trading_platform.domain.clock import SimulatedClock
+    from trading_platform.config.logs import set_up_logging
 
-    # The session that the run is for sets the clock; until then it stands before all of them.
-    platform = build(load(os.environ), SimulatedClock(datetime.combine(FIRST_DAY, time(), UTC)))
+    settings = load(os.environ)
+    logger = set_up_logging(settings.log_level)
+    # One strategy that does not load must not end a session in which the others trade, and positions are held.
+    platform = build(settings, clock_of(settings), strict=False)
+    logger.debug("desk of book %s on the clock %s", settings.account.book, settings.clock)
+    for said in platform.stages.parts.unloaded:
+        logger.warning("%s", said)
     try:
         yield TradingDesk(platform)
     finally:
         platform.close()
+
+
+@dg.resource
+def system_clock() -> SystemClock:
+    """The machine's clock, by which schedules tell a tick that comes late."""
+    return SystemClock()

@@ -67,4 +67,4 @@ def _where() -> tuple[Path, str | None]:
 
     settings = load(os.environ)
     named = settings.database_url
-    return settings.data_folder, named.get_secret_value() if named is not None else None
+    return settings.data_folder, named.reveal() if named is not None else None

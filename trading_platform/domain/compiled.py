@@ -9,8 +9,6 @@ would leave stale machine code. The cache folder is therefore named by a hash of
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -19,31 +17,24 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.domain.cache_folder import cache_folder
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba fills it at import
 
 
-def _cache_folder() -> Path | None:
-    """A writable folder that is named by the sources, or None (then nothing is cached)."""
+def _compiled_folder() -> Path | None:
+    """A folder that is named by the sources, or None (then nothing is cached)."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(package.rglob("*.py")):
         digest.update(source.relative_to(package).as_posix().encode())
         digest.update(source.read_bytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for parent in (home, Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
-        folder = parent / "trading_platform" / f"kernel-{digest.hexdigest()[:16]}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
-            return folder
-    return None
+    return cache_folder(f"kernel-{digest.hexdigest()[:16]}")
 
 
-_CACHE: Final = _cache_folder()
+_CACHE: Final = _compiled_folder()
 if _CACHE is not None:
     numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # the same
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 
 class TradingMode(IntEnum):
@@ -35,20 +35,57 @@ class Rule(IntEnum):
     """Why a decision was refused or bound. Numbers below 100 are those of the risk table, others the portfolio's own."""
 
     NONE = 0
+    PRICE_COLLAR = 1
     REFERENCE = 2
     ORDER_SIZE = 3
+    LIQUIDITY = 4
     POSITION_SIZE = 5
+    EXPOSURE = 6
     BUYING_POWER = 7
     LOSS_LIMIT = 8
+    ORDER_RATE = 9
+    DUPLICATE = 11
+    REPEATED_ENTRY = 12
+    SELF_TRADE = 14
+    BARRED = 15
     SESSION_WINDOW = 16
+    ORDER_SHAPE = 17
     REDUCE_ONLY = 18
+    OPEN_ORDERS = 19
     RECONCILIATION = 23
+    CLOCK_SKEW = 28
     POSITIONS = 30
     RISK_PER_TRADE = 101
     ATTEMPTS = 102
     ALREADY_HELD = 103
     STOP_SIDE = 104
     SET_ASIDE = 105
+
+
+class Barred(IntEnum):
+    """Why a symbol must not be entered (rule 15). Exits go on."""
+
+    NO = 0
+    RESTRICTED = 1
+    HALTED = 2
+
+
+class OrderShape(IntFlag):
+    """What an order is to a venue (rule 17): its type, its time in force, and what comes with it.
+
+    No venue takes the last two: a quantity that is not in whole lots, and a price between two ticks.
+    """
+
+    MARKET = 1
+    LIMIT = 2
+    STOP = 4
+    STOP_LIMIT = 8
+    DAY = 16
+    GTC = 32
+    ATTACHED_STOP = 64
+    BRACKET = 128
+    ODD_LOT = 256
+    OFF_TICK = 512
 
 
 class ExitCause(IntEnum):

@@ -47,5 +47,12 @@ class Inconsistent(PermanentError):
     """Two records of one fact differ, or a step of an order's life cannot have happened: nothing is guessed."""
 
 
+class ConservationBroken(PermanentError):
+    """More, or something else, would leave than was decided (rule 13): a fault of the platform itself.
+
+    Nothing of the cycle is sent. Do not go on before a person has found out why.
+    """
+
+
 class OutcomeUnknown(TradingPlatformError):
     """The request may or may not have taken effect: only evidence from the other side ends the doubt."""

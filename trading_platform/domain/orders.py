@@ -19,11 +19,22 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """How an order is priced."""
+    """How an order is priced.
+
+    A STOP waits for its stop price and is a market order from then on; a STOP_LIMIT is a limit order from then on.
+    """
 
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works: until its session closes, or until it is filled or cancelled, over any number of them."""
+
+    DAY = "day"
+    GTC = "gtc"
 
 
 class IntentKind(StrEnum):
@@ -107,8 +118,19 @@ class AttachedStop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedTarget:
+    """A limit sale beside an attached stop, for the same shares: what one of the two sells, the other no longer does."""
+
+    intent_id: str
+    limit_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What goes to a broker: a day order with the intent's id as the client's id."""
+    """What goes to a broker, with the intent's id as the client's id.
+
+    With an attached stop and an attached target it is a bracket. What is attached has the order's time in force.
+    """
 
     intent_id: str
     symbol: str
@@ -117,7 +139,9 @@ class Order:
     quantity: int
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
     attached_stop: AttachedStop | None = None
+    attached_target: AttachedTarget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +153,7 @@ class BrokerOrder:
     symbol: str
     side: Side
     type: OrderType
+    time_in_force: TimeInForce
     quantity: int
     filled: int
     state: OrderState

@@ -95,6 +95,7 @@ strategy_t: Final[np.dtype[Any]] = np.dtype(
     [
         ("day_pnl", "i8"),  # realised and unrealised since the open, after fees
         ("set_aside", "i8"),  # not 0: its entries are refused
+        ("orders", "i8"),  # sent in this session; the kernel adds those that it decides
     ],
     align=True,
 )
@@ -156,6 +157,12 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("mark", "i8"),  # last known price; 0: none
         ("entry_limit", "i8"),  # of the working entry; 0: a market order
         ("entry_reserved", "i8"),  # buying power that the working entry holds; the kernel works it out
+        ("ordered", "i8"),  # shares of the entry order that it came from, or that works
+        ("entered_at", "i8"),  # when that entry was decided, seconds since 1970; 0: there is none
+        ("entry_orders", "i8"),  # open orders that enter
+        ("exit_orders", "i8"),  # open orders that exit
+        ("stop_orders", "i8"),  # open stop orders
+        ("cancelled", "i8"),  # 1: the kernel has decided to cancel what is left of the entry
         ("seen", seen_t),
     ],
     align=True,
@@ -174,6 +181,11 @@ entry_t: Final[np.dtype[Any]] = np.dtype(
         ("setup", "i8"),
         ("attempts", "i8"),  # filled entries of this strategy and symbol in this session
         ("frozen", "i8"),  # not 0: the symbol's books do not agree with the broker's
+        ("barred", "i8"),  # Barred
+        ("entered", "i8"),  # entries of this strategy and symbol sent in this session
+        ("disabled", "i8"),  # not 0: a person must enable this strategy in this symbol again
+        ("average_volume", "i8"),  # shares a day, mean of 20 sessions; 0: not known
+        ("bar_volume", "i8"),  # shares of the decided bar; 0: no bar came
     ],
     align=True,
 )
@@ -192,14 +204,34 @@ limits_t: Final[np.dtype[Any]] = np.dtype(
         ("closing_minutes", "i8"),  # no entries in the last so many minutes
         ("positions", "i8"),
         ("lot", "i8"),  # shares
+        ("collar", "i8"),  # basis points of the reference, at 25 dollars and above
+        ("collar_mid", "i8"),  # basis points, from 3 dollars
+        ("collar_low", "i8"),  # basis points, below 3 dollars
+        ("day_volume", "i8"),  # basis points of the average daily volume
+        ("minute_volume", "i8"),  # basis points of the decided bar's volume
+        ("gross", "i8"),  # basis points of equity: holdings and working entries
+        ("net", "i8"),  # basis points of equity: long less short
+        ("leverage", "i8"),  # gross over equity, x 10,000
+        ("orders_second", "i8"),
+        ("orders_minute", "i8"),
+        ("orders_day", "i8"),
+        ("strategy_orders_day", "i8"),
+        ("duplicate_window", "i8"),  # seconds
+        ("entries_day", "i8"),  # of one strategy in one symbol
+        ("open_orders", "i8"),
+        ("side_orders", "i8"),  # open orders of one symbol and side
+        ("order_age", "i8"),  # minutes that an entry may work
+        ("clock_skew", "i8"),  # milliseconds
+        ("shapes", "i8"),  # OrderShape bits that the venue takes
     ],
     align=True,
 )
-"""The risk limits."""
+"""The risk limits, and what the venue takes."""
 
 book_t: Final[np.dtype[Any]] = np.dtype(
     [
         ("minute", "i8"),  # the decided bar
+        ("now", "i8"),  # the moment of the decision, seconds since 1970
         ("session_minutes", "i8"),  # bars of this session
         ("cash", "i8"),
         ("elsewhere", "i8"),  # cost of holdings that this session does not trade
@@ -209,6 +241,13 @@ book_t: Final[np.dtype[Any]] = np.dtype(
         ("peak_equity", "i8"),  # highest so far
         ("mode", "i8"),  # TradingMode
         ("holdings", "i8"),  # how many of the position records are used
+        ("gross", "i8"),  # holdings and working entries at their marks, whatever their side; the kernel works it out
+        ("net", "i8"),  # the same, long less short
+        ("orders_second", "i8"),  # sent within the last second; the kernel adds those that it decides, here and below
+        ("orders_minute", "i8"),  # within the last 60 seconds
+        ("orders_day", "i8"),  # in this session
+        ("open_orders", "i8"),  # orders that may still fill, attached stops included
+        ("clock_skew", "i8"),  # milliseconds between this machine's clock and the database's, whichever is ahead
         ("limits", limits_t),
     ],
     align=True,
@@ -240,13 +279,14 @@ decision_t: Final[np.dtype[Any]] = np.dtype(
 venue_order_t: Final[np.dtype[Any]] = np.dtype(
     [
         ("side", "i8"),  # 1: buys, -1: sells
-        ("type", "i8"),  # 1: market, 2: limit, 3: stop
-        ("quantity", "i8"),  # the whole of it, reductions applied; of an attached stop what its entry has filled
+        ("type", "i8"),  # 1: market, 2: limit, 3: stop, 4: stop-limit
+        ("quantity", "i8"),  # the whole of it, reductions applied; of an attached leg what its entry has filled
         ("filled", "i8"),
         ("limit", "i8"),  # 0: none
         ("stop", "i8"),  # 0: none
         ("triggered", "i8"),  # start of the minute that reached the stop, seconds since 1970; 0: not yet
-        ("parent", "i8"),  # place, from 1, of the open entry that an attached stop protects; 0: none
+        ("parent", "i8"),  # place, from 1, of the open entry that an attached leg belongs to; 0: none
+        ("pair", "i8"),  # place, from 1, of the other leg of its bracket; 0: none
         ("eligible", "i8"),  # start of the first minute that may fill it, seconds since 1970 in UTC
     ],
     align=True,

@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from trading_platform.domain.decisions import Decision, TradingMode
+from trading_platform.domain.fills import Position
+from trading_platform.domain.orders import OrderStatus
 from trading_platform.domain.signals import Signal
 
 
@@ -60,3 +62,36 @@ class CycleReport:
     mode: TradingMode
     read_back: bool
     faults: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightCheck:
+    """One thing that a session needs, looked at before it opens. `detail` says what was found, or what to mend."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A symbol of a session's universe, and what forbids entries in it or is missing of its history."""
+
+    symbol: str
+    lacks: tuple[str, ...]
+
+    @property
+    def tradable(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.lacks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClose:
+    """What the last reconcile of a session found: what is still held, and the session's orders without an end."""
+
+    reconciled: ReconcileReport
+    held: tuple[Position, ...]
+    unresolved: tuple[OrderStatus, ...]
+    ledger_cash: Decimal
+    broker_cash: Decimal

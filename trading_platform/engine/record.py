@@ -34,6 +34,7 @@ def cycle_record(planned: Planned, parts: Parts) -> CycleRecord:
             "positions": dict(fetched.reconciled.view.positions),
             "open": {one.intent_id: [one.quantity, one.filled] for one in fetched.reconciled.view.orders.values()},
         },
+        "breaks": [[one.symbol, one.what] for one in fetched.reconciled.report.breaks],
         "faults": list(planned.evaluated.faults),
     }
     header = CycleHeader(

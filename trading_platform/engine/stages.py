@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from trading_platform.calendars.sessions import Session, bar_time
+from trading_platform.domain.decisions import Barred
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.fills import Position
 from trading_platform.domain.orders import OrderStatus
@@ -25,13 +26,15 @@ from trading_platform.ledger.ownership import Lease, Ownership
 from trading_platform.ledger.projections import holdings
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.marketdata.fetch import fetch_bars
+from trading_platform.orders.conservation import require_decided
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
-from trading_platform.portfolio.account import AccountView
+from trading_platform.portfolio.account import AccountView, OrdersSent
 from trading_platform.portfolio.decide import Minute
 from trading_platform.strategies.contract import Strategy
 
+_SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -94,11 +97,12 @@ class Stages:
 
         With the first minute come those of the day records, which have seen the morning's bars already.
         """
-        bars, problems = fetch_bars(self.parts.provider, self.parts.symbols, session, until)
+        bars, problems = fetch_bars(self.parts.provider, self.parts.symbols, session, until, state.seen)
         if start == session.open:
             return bars, state.problems + _new_problems(problems, state.problems)
         if problems:
-            problems = _new_problems(problems, fetch_bars(self.parts.provider, self.parts.symbols, session, start)[1])
+            known = fetch_bars(self.parts.provider, self.parts.symbols, session, start, state.seen)[1]
+            problems = _new_problems(problems, known)
         return bars, problems
 
     def evaluate(self, fetched: Fetched) -> Evaluated:
@@ -115,8 +119,11 @@ class Stages:
             bars=fetched.bars,
             minute=fetched.minute,
             outs=evaluated.outs,
+            days=fetched.days,
             set_aside=state.set_aside(),
             lateness=int((self.parts.clock.now() - fetched.bar_time - _MINUTE).total_seconds()),
+            barred=self._barred(evaluated),
+            clock_skew_ms=self.parts.clock_skew_ms(),
         )
         recorded = self.parts.ledger.cycle(fetched.bar_time)
         if recorded is not None:
@@ -132,7 +139,7 @@ class Stages:
             )
         decided = state.desk.decide(market, account)
         working = SessionOrders(statuses=account.orders, at_broker=account.broker_orders)
-        resting = {one.name for one in self.parts.strategies if one.exit_plan.stop_on is TriggerOn.TOUCH}
+        resting = {one.name for one in state.strategies if one.exit_plan.stop_on is TriggerOn.TOUCH}
         return Planned(
             evaluated=evaluated,
             signals=tuple(_signals(market, self.parts.strategies, account, fetched.bar_time)),
@@ -149,16 +156,31 @@ class Stages:
 
         Raises:
             NotOwner: The book was lost to another owner: nothing was recorded, or what was is its new owner's to send.
+            ConservationBroken: More would go out than was decided (nothing was recorded) or committed (nothing was sent).
         """
         ownership = planned.evaluated.fetched.ownership
         sent = 0
         if not planned.recorded:
+            orders = SessionOrders(statuses=planned.account.orders, at_broker=planned.account.broker_orders)
+            require_decided(planned.decisions, planned.intents, orders)
             if self._lease is not None:
                 # At the epochs that the cycle began with: whoever has lost them since decides nothing.
                 self._lease.renew()
             self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership)
             sent = self._outbox.send(planned.intents, ownership)
         return cycle_report(planned, self.parts.ledger.book, sent)
+
+    def _barred(self, evaluated: Evaluated) -> dict[str, Barred]:
+        """Of the symbols that a strategy wants to enter, those that must not be entered."""
+        parts, at = self.parts, self.parts.clock.now()
+        wanted = np.logical_or.reduce([outs["entry"] != 0 for outs in evaluated.outs])
+        barred: dict[str, Barred] = {}
+        for symbol in (parts.symbols[row] for row in np.flatnonzero(wanted)):
+            if symbol in parts.limits.restricted_symbols:
+                barred[symbol] = Barred.RESTRICTED
+            elif parts.provider.halted(symbol, evaluated.fetched.session, at):
+                barred[symbol] = Barred.HALTED
+        return barred
 
     def _hold(self) -> Ownership:
         """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
@@ -196,7 +218,20 @@ class Stages:
             peak_equity=extremes.peak_equity,
             baseline=_results(before.positions.values()),
             frozen=frozenset(self.parts.symbols) if ACCOUNT in breaks else frozenset(breaks),
+            sent=self._sent(fetched.session),
+            entries_sent=ledger.entries_sent(fetched.session),
+            disabled=ledger.disabled(self.parts.limits.max_entries_per_day),
+            decided_at={one.bar_time: one.decided_at for one in ledger.cycles(fetched.session)},
         )
+
+    def _sent(self, day: date) -> OrdersSent:
+        """What has been sent, by the clock of the cycles that decided it: so a session that is run again counts it too."""
+        ledger, now = self.parts.ledger, self.parts.clock.now()
+        session = ledger.orders_sent(day)
+        if not session:
+            return OrdersSent()
+        within = [sum(ledger.orders_sent(day, now - window).values()) for window in (_SECOND, _MINUTE)]
+        return OrdersSent(second=within[0], minute=within[1], session=session)
 
     def _orders(self, day: date, positions: Iterable[Position]) -> tuple[OrderStatus, ...]:
         """The session's orders, what is still open of earlier ones, and all since the entry of what is still held."""

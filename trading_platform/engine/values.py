@@ -3,6 +3,7 @@
 What a stage does is in `stages`; what a cycle leaves behind is in `record`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,11 @@ from trading_platform.strategies.contract import Strategy
 Records = npt.NDArray[Any]
 
 
+def no_skew() -> int:
+    """What a simulated clock differs from the database's by: it is not compared with it."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the stages work with; `bootstrap` makes it."""
@@ -48,6 +54,10 @@ class Parts:
     release: str
     lease: LeaseTimes
     call_deadline: timedelta
+    clock_skew_ms: Callable[[], int] = no_skew
+    """How far this machine's clock is from the database's now, in milliseconds (rule 28)."""
+    unloaded: tuple[str, ...] = ()
+    """Why active strategies did not load, a sentence each: said in every cycle's report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

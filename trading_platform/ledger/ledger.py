@@ -6,27 +6,32 @@ written and read is in `append` and `queries`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import URL
 
+from trading_platform.calendars.sessions import Session
+from trading_platform.domain.commands import Command, CommandAction
 from trading_platform.domain.decisions import Decision
 from trading_platform.domain.errors import Inconsistent, InvalidInput
 from trading_platform.domain.fills import Fill, agrees
 from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
-from trading_platform.ledger import append, queries, schema
+from trading_platform.ledger import append, commands, queries, schema, session_figures
 from trading_platform.ledger import ownership as fence
+from trading_platform.ledger.commands import Key
 from trading_platform.ledger.connection import open_engine, reading, transaction
 from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
-from trading_platform.ledger.queries import Extremes, Lineage, ProfitAndLoss
+from trading_platform.ledger.queries import Extremes, Lineage, Overfilled, Owner, ProfitAndLoss, SessionTimes
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
+from trading_platform.ledger.session_figures import SessionFigures
 
 if TYPE_CHECKING:
     from trading_platform.ledger.projections import Holdings
@@ -139,7 +144,118 @@ class Ledger:
             if found.rowcount == 0:
                 raise InvalidInput(f"the session {session} of book {self.book!r} was not opened", where="ledger")
 
+    def last_session(self) -> SessionTimes | None:
+        """The latest session that was opened; None if none was."""
+        with reading(self._engine) as connection:
+            return queries.last_session(connection, self.book)
+
+    def session_figures(self, session: Session, marks: Mapping[str, Decimal] | None = None) -> SessionFigures:
+        """What a session came to, read in one snapshot.
+
+        Args:
+            session: Its day and hours.
+            marks: Prices in dollars at its end, by symbol; a holding without one is valued at its cost.
+
+        Raises `InvalidInput` if the book was not opened.
+        """
+        with transaction(self._engine) as connection:
+            return session_figures.read(connection, self.book, session, marks or {})
+
+    # Commands.
+
+    def append_command(
+        self,
+        action: CommandAction,
+        *,
+        at: datetime,
+        who: str,
+        reason: str,
+        strategy: str | None = None,
+        symbol: str | None = None,
+        session: date | None = None,
+    ) -> Command:
+        """Record what a person tells the platform to do, and return it as it was recorded.
+
+        Args:
+            action: ENABLE takes `strategy` and `symbol`, FLATTEN takes `session`, and neither takes more.
+            at: The moment by the caller's clock; the database adds its own.
+            who: The person. Like `reason`, it cannot be left empty.
+            reason: Why, in the person's words.
+            strategy: The strategy that is meant.
+            symbol: The symbol that is meant.
+            session: The session that is meant.
+
+        Raises `Inconsistent` for a command that does not name what its action takes, or of a book that is not open.
+        """
+        with transaction(self._engine) as connection:
+            return commands.append(
+                connection,
+                self.book,
+                at=at,
+                who=who.strip(),
+                action=action,
+                reason=reason.strip(),
+                strategy=strategy,
+                symbol=symbol,
+                session=session,
+            )
+
+    def commands(self, session: date | None = None) -> tuple[Command, ...]:
+        """All commands, or those that name one session, in the order in which they were recorded."""
+        with reading(self._engine) as connection:
+            return commands.commands(connection, self.book, session)
+
+    def flatten_wanted(self, session: date) -> bool:
+        """Whether a person wants everything sold and nothing entered for the rest of this session."""
+        with reading(self._engine) as connection:
+            return commands.flatten_wanted(connection, self.book, session)
+
+    def disabled(self, limit: int) -> frozenset[Key]:
+        """Strategies and symbols that entered `limit` times in any one session since they were last enabled (rule 12).
+
+        They stay disabled over sessions, until a person enables them. Committed entries count, filled or not.
+        """
+        with reading(self._engine) as connection:
+            return commands.disabled(connection, self.book, limit)
+
+    def entries_sent(self, session: date) -> Mapping[Key, int]:
+        """Entries committed in a session since each strategy and symbol were last enabled (rule 12).
+
+        Pairs without one are left out.
+        """
+        with reading(self._engine) as connection:
+            return commands.entries_sent(connection, self.book, session)
+
+    def orders_sent(self, session: date, since: datetime | None = None) -> Mapping[str, int]:
+        """Intents of a session that make a broker call of their own, by strategy (rule 9); attached stops make none.
+
+        With `since`, those that were decided after it, by the clock of their cycle.
+        """
+        with reading(self._engine) as connection:
+            return commands.orders_sent(connection, self.book, session, since)
+
+    def clock_skew(self, now: datetime) -> timedelta:
+        """How far the database's real clock is ahead of the caller's (rule 28); negative: behind it.
+
+        The database is taken to have looked at its clock in the middle of the question's way to it and back.
+
+        Args:
+            now: The present moment by the caller's clock, taken immediately before this call.
+        """
+        # A stopwatch, which tells no time: the way to the database may take longer than the skew that matters.
+        asked = perf_counter()
+        with reading(self._engine) as connection:
+            sent = perf_counter()
+            told = queries.clock(connection)
+            answered = perf_counter()
+        return told - (now + timedelta(seconds=(sent + answered) / 2 - asked))
+
     # Ownership.
+
+    def owners(self) -> tuple[Owner, ...]:
+        """Who has taken shards of the book, and until when; idle ones are left out."""
+        with reading(self._engine) as connection:
+            return queries.owners(connection, self.book)
 
     def take(self, owner: str, times: LeaseTimes | None = None) -> Lease:
         """Take the book's shards for `owner`. Raises `NotOwner` while somebody else holds them."""
@@ -220,6 +336,16 @@ class Ledger:
         """One intent with where it stands; None if the book has none of this id."""
         with reading(self._engine) as connection:
             return queries.order(connection, self.book, intent_id)
+
+    def orders_by_id(self, ids: Collection[str]) -> Mapping[str, OrderStatus]:
+        """Those of these intents that the book has, with where they stand, by id."""
+        with reading(self._engine) as connection:
+            return queries.orders_by_id(connection, self.book, ids)
+
+    def overfilled(self, since: datetime) -> tuple[Overfilled, ...]:
+        """Orders with an execution since a moment, of which more was executed than was intended (rule 13)."""
+        with reading(self._engine) as connection:
+            return queries.overfilled(connection, self.book, since)
 
     def events(self, intent_id: str) -> tuple[OrderEvent, ...]:
         """The life of one order, oldest step first."""

@@ -43,6 +43,16 @@ def head_revision() -> str:
     return head
 
 
+def is_behind(revision: str | None) -> bool:
+    """Whether a database at `revision` lacks migrations of this version; a newer version's is not behind."""
+    return revision is None or revision in _before_head()
+
+
+def _before_head() -> set[str]:
+    scripts = ScriptDirectory.from_config(configuration(None))
+    return {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+
+
 def configuration(connection: sa.Connection | None) -> Config:
     """What Alembic needs to know; `connection` is the one that it shall work on."""
     config = Config()

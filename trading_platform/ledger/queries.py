@@ -37,6 +37,19 @@ _HEADER: Final = """
 SELECT bar_time, session, bars, problems, owner, release, mode, equity, peak_equity, cash, open_equity, decided_at
 """
 
+_LAST_SESSION: Final = sa.text("""
+/* last_session: the latest that was opened */
+SELECT session, opened_at, finished_at FROM sessions WHERE book = :book ORDER BY session DESC LIMIT 1
+""")
+
+_OWNERS: Final = sa.text("""
+/* owners: who has taken how many shards, and whether the lease lasts */
+SELECT owner, count(*) AS shards, min(lease_until) AS lease_until, min(lease_until) > clock_timestamp() AS leased
+FROM shards WHERE book = :book AND owner IS NOT NULL GROUP BY owner ORDER BY owner
+""")
+
+_CLOCK: Final = sa.text("/* clock: the database's, now */ SELECT clock_timestamp()")
+
 _CYCLE: Final = sa.text(f"""
 /* cycle: one decided bar, with what it saw */
 {_HEADER}, inputs FROM cycles WHERE book = :book AND bar_time = :bar_time
@@ -107,6 +120,20 @@ _OPEN_ORDERS: Final = sa.text(f"""
 _ORDER: Final = sa.text(f"""
 /* order: one, with where it stands */
 {_STATUS} WHERE intents.book = :book AND intents.id = :id
+""")
+
+_ORDERS_BY_ID: Final = sa.text(f"""
+/* orders_by_id: those that are about to be sent, as they were committed */
+{_STATUS} WHERE intents.book = :book AND intents.id = ANY(:ids)
+""")
+
+_OVERFILLED: Final = sa.text("""
+/* overfilled: orders with an execution since a moment that have more shares filled than were intended */
+SELECT intents.id, intents.symbol, intents.quantity, sum(fills.quantity)::bigint AS filled
+FROM fills JOIN intents ON intents.id = fills.intent_id
+WHERE fills.book = :book
+  AND fills.intent_id IN (SELECT intent_id FROM fills WHERE book = :book AND executed_at >= :since)
+GROUP BY intents.id HAVING sum(fills.quantity) > intents.quantity ORDER BY intents.bar_time, intents.sequence
 """)
 
 _EVENTS: Final = sa.text("""
@@ -197,6 +224,35 @@ WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, se
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTimes:
+    """A session that a book has opened, by the platform's clock; `finished_at` is None while it is not over."""
+
+    session: date
+    opened_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who has taken a book's shards. The lease is by the database's clock; `leased`: it has not run out."""
+
+    owner: str
+    shards: int
+    lease_until: datetime
+    leased: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overfilled:
+    """An order of which more shares were executed than were intended."""
+
+    intent_id: str
+    symbol: str
+    quantity: int
+    filled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extremes:
     """The worst trading mode of a session so far, and its highest equity in dollars; None before any cycle."""
 
@@ -248,6 +304,23 @@ def configuration(connection: sa.Connection, book: str, session: date) -> dict[s
     return connection.execute(_SESSION, {"book": book, "session": session}).scalar()
 
 
+def last_session(connection: sa.Connection, book: str) -> SessionTimes | None:
+    """The latest session that was opened."""
+    found = connection.execute(_LAST_SESSION, {"book": book}).mappings().one_or_none()
+    return None if found is None else SessionTimes(**found)
+
+
+def owners(connection: sa.Connection, book: str) -> tuple[Owner, ...]:
+    """Who has taken shards; idle ones are left out."""
+    return tuple(Owner(**row) for row in connection.execute(_OWNERS, {"book": book}).mappings())
+
+
+def clock(connection: sa.Connection) -> datetime:
+    """The database's real time."""
+    now: datetime = connection.execute(_CLOCK).scalar_one()
+    return now
+
+
 def cycle(connection: sa.Connection, book: str, bar_time: datetime) -> CycleRecord | None:
     """All that is recorded of one decided bar."""
     key = {"book": book, "bar_time": bar_time}
@@ -297,6 +370,20 @@ def order(connection: sa.Connection, book: str, intent_id: str) -> OrderStatus |
     """One intent with where it stands."""
     found = connection.execute(_ORDER, {"book": book, "id": intent_id}).one_or_none()
     return None if found is None else rows.status_of(found)
+
+
+def orders_by_id(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, OrderStatus]:
+    """Those of these intents that the book has, with where they stand, by id."""
+    found = connection.execute(_ORDERS_BY_ID, {"book": book, "ids": list(ids)})
+    return {row.id: rows.status_of(row) for row in found}
+
+
+def overfilled(connection: sa.Connection, book: str, since: datetime) -> tuple[Overfilled, ...]:
+    """Orders with an execution since a moment, of which more was executed than was intended."""
+    found = connection.execute(_OVERFILLED, {"book": book, "since": since})
+    return tuple(
+        Overfilled(intent_id=row.id, symbol=row.symbol, quantity=row.quantity, filled=row.filled) for row in found
+    )
 
 
 def events(connection: sa.Connection, book: str, intent_id: str) -> tuple[OrderEvent, ...]:

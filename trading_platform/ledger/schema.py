@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
+from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.money import units_from_dollars
@@ -28,7 +29,7 @@ APPEND_ONLY: Final = "TP002"
 SHARD_RULE: Final = "TP003"
 """SQLSTATE of a change of a shard's row that leaves its epoch behind."""
 
-APPEND_ONLY_TABLES: Final = ("cycles", "signals", "decisions", "intents", "order_events", "fills")
+APPEND_ONLY_TABLES: Final = ("cycles", "signals", "decisions", "intents", "order_events", "fills", "commands")
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -70,7 +71,7 @@ def _moment(name: str, comment: str = "", **options: Any) -> sa.Column[Any]:
     return _column(name, sa.DateTime(timezone=True), comment, **options)
 
 
-def one_of(column: str, words: type[Side | OrderType | IntentKind | OrderState]) -> str:
+def one_of(column: str, words: type[Side | OrderType | IntentKind | OrderState | CommandAction]) -> str:
     """The text of a check that `column` holds one of an enumeration's words."""
     return f"{column} IN ({', '.join(repr(word.value) for word in words)})"
 
@@ -221,9 +222,20 @@ intents = sa.Table(
     sa.CheckConstraint("quantity >= 0", name="quantity"),
     sa.CheckConstraint(one_of("kind", IntentKind), name="kind"),
     sa.CheckConstraint(one_of("side", Side), name="side"),
-    sa.CheckConstraint(one_of("type", OrderType), name="type"),
+    # A venue knows more types; an intent is one of these.
+    sa.CheckConstraint("type IN ('market', 'limit', 'stop')", name="type"),
     sa.UniqueConstraint("book", "bar_time", "sequence"),
     sa.Index(None, "book", "session"),
+    # The entries of all sessions are counted each minute (rule 12), out of this index alone.
+    sa.Index(
+        "ix_intents_entries",
+        "book",
+        "strategy",
+        "symbol",
+        "session",
+        "created_at",
+        postgresql_where=sa.text("kind = 'entry'"),
+    ),
     comment="Orders and changes to orders, committed before they are sent. Append-only and fenced.",
 )
 
@@ -270,4 +282,30 @@ fills = sa.Table(
     sa.Index(None, "intent_id"),
     sa.Index(None, "book", "executed_at", "serial"),
     comment="Executions, each booked once. Positions and cash are folds of these. Append-only.",
+)
+
+commands = sa.Table(
+    "commands",
+    metadata,
+    _column("id", sa.BigInteger, "rises with each command", server_default=sa.Identity(always=True), primary_key=True),
+    _column("book", sa.Text),
+    _moment("at", "by the clock of the process that took it"),
+    _moment("recorded_at", "by the database's clock", server_default=sa.text("clock_timestamp()")),
+    _column("who", sa.Text, "the person"),
+    _column("action", sa.Text),
+    _column("strategy", sa.Text, nullable=True),
+    _column("symbol", sa.Text, nullable=True),
+    _column("session", sa.Date, "the exchange's day", nullable=True),
+    _column("reason", sa.Text),
+    sa.ForeignKeyConstraint(["book"], ["books.book"]),
+    sa.CheckConstraint(one_of("action", CommandAction), name="action"),
+    sa.CheckConstraint(
+        "action <> 'enable' OR (strategy IS NOT NULL AND symbol IS NOT NULL AND session IS NULL)", name="enable"
+    ),
+    sa.CheckConstraint(
+        "action <> 'flatten' OR (session IS NOT NULL AND strategy IS NULL AND symbol IS NULL)", name="flatten"
+    ),
+    sa.CheckConstraint("who <> '' AND reason <> ''", name="said"),
+    sa.Index(None, "book", "action"),
+    comment="What persons have told the platform to do. Append-only.",
 )

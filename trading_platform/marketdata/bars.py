@@ -64,12 +64,12 @@ class SessionBars:
 
 
 def join(bars: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Arrays of `bar_t`, at least one, as one.
+    """Arrays of `bar_t`, or all of `daily_t`, at least one, as one.
 
     They are joined as plain bytes: NumPy would compare the field names of each pair, which for the whole market costs
     more than all else here.
     """
-    return np.concatenate([some.view(_BYTES) for some in bars]).view(bar_t)
+    return np.concatenate([some.view(_BYTES) for some in bars]).view(bars[0].dtype)
 
 
 def session_bars(session: Session, symbols: Sequence[str], clean: Sequence[npt.NDArray[Any]]) -> SessionBars:

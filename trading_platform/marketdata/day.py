@@ -65,7 +65,7 @@ def make_day(
             missing.append(what)
 
     opens = int(session.open.timestamp())
-    fresh = daily if _reach(daily, previous) else daily[:0]
+    fresh = daily if ends_before(daily, previous) else daily[:0]
     before, first = morning[morning["time"] < opens], morning[morning["time"] == opens]
     prior = int(fresh["close"][-1]) / UNITS_PER_DOLLAR if len(fresh) else None
     last = int(before["close"][-1]) / UNITS_PER_DOLLAR if len(before) else None
@@ -83,7 +83,7 @@ def make_day(
     return day, tuple(DataProblem(symbol=symbol, what=what) for what in missing)
 
 
-def _reach(daily: npt.NDArray[Any], previous: Session) -> bool:
+def ends_before(daily: npt.NDArray[Any], previous: Session) -> bool:
     """Whether the newest daily bar is that of the previous session."""
     return len(daily) > 0 and int(daily["day"][-1]) == (previous.day - _EPOCH).days
 

@@ -43,6 +43,19 @@ class Provider(Protocol):
         """
         ...
 
+    def halted(self, symbol: str, session: date, at: datetime) -> bool:
+        """Whether trading of the symbol was halted at `at`, as far as was known then. False where the source is silent."""
+        ...
+
     def minute_sessions(self, symbol: str, before: date) -> tuple[date, ...]:
         """The days before `before` for which minute bars are there, oldest first."""
+        ...
+
+
+class Market(Provider, Protocol):
+    """A provider that can say which symbols it has."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Those of which there are minute bars."""
         ...

@@ -29,6 +29,7 @@ DAILY_RANGE_PERCENT: Final = 1_000
 """The same for a daily bar: cheap stocks do multiply within a day, and ten times is beyond them."""
 
 _MINUTE: Final = 60
+_REFUSED: Final = ("bar ", "daily bar ")
 
 
 def judge(symbol: str, bars: Bars, session: Session) -> tuple[Bars, tuple[DataProblem, ...]]:
@@ -69,6 +70,11 @@ def judge_daily(symbol: str, bars: Bars) -> tuple[Bars, tuple[DataProblem, ...]]
     rules = ((f"daily bar with {what}", bad) for what, bad in _price_rules(bars, DAILY_RANGE_PERCENT))
     refused, problems = _refuse((symbol,), owner, rules, bars["day"])
     return bars[~refused], problems
+
+
+def is_refusal(problem: DataProblem) -> bool:
+    """Whether the problem is a bar that was refused here, and not something that is missing."""
+    return problem.what.startswith(_REFUSED)
 
 
 def _minute_rules(bars: Bars, session: Session) -> Iterator[tuple[str, Mask]]:

@@ -1,10 +1,12 @@
 """Sends committed intents to the broker, and records each answer before the next is sent.
 
-What may be sent is only what the ledger holds. Between the commit and the socket the owner looks at its lease once
-more: who has lost it sends nothing, and the intent waits for its new owner's reconcile.
+What may be sent is only what the ledger holds, and as it holds it (`conservation`). Between the commit and the socket
+the owner looks at its lease once more: who has lost it sends nothing, and the intent waits for its new owner's
+reconcile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from trading_platform.brokers.broker import Broker
@@ -25,8 +27,21 @@ from trading_platform.domain.orders import (
 )
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
+from trading_platform.orders.conservation import Change, require_committed
 
 Answer = Accepted | Rejected | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One call to the broker: the intents that its answer is about, the attached stop last, and what goes out."""
+
+    intents: tuple[OrderIntent, ...]
+    goes_out: Order | Change
+
+    @property
+    def intent(self) -> OrderIntent:
+        return self.intents[0]
 
 
 class Outbox:
@@ -46,50 +61,71 @@ class Outbox:
 
         Raises:
             NotOwner: The lease is lost or too short; what was not sent stays INTENDED.
+            ConservationBroken: Something in it is not as it was committed, or was sent before; nothing was sent.
         """
-        stops = {intent.parent: intent for intent in intents if intent.parent is not None}
+        calls = tuple(_calls(intents))
+        if not calls:
+            return 0
+        committed = self._ledger.orders_by_id([one.id for call in calls for one in call.intents])
+        require_committed([call.goes_out for call in calls], committed)
         sent = 0
         not_free: set[tuple[str, str]] = set()
-        for intent in intents:
-            if intent.parent is not None:
-                continue
+        for call in calls:
+            intent = call.intent
             key = (intent.strategy, intent.symbol)
             if intent.kind is IntentKind.EXIT and key in not_free:
                 withheld = Rejected(reason="withheld: the resting stop could not be reduced")
                 self._ledger.append_events([_event(intent, withheld, self._clock.now())])
                 continue
             self._ledger.ensure_owner(ownership)
-            attached = stops.get(intent.id)
-            answer = self._call(intent, attached)
+            answer = self._call(call)
             sent += 1
             if intent.kind is IntentKind.REDUCE and not isinstance(answer, Accepted):
                 not_free.add(key)
-            both = [intent] if attached is None else [intent, attached]
-            self._ledger.append_events([_event(one, answer, self._clock.now()) for one in both])
+            self._ledger.append_events([_event(one, answer, self._clock.now()) for one in call.intents])
         return sent
 
-    def _call(self, intent: OrderIntent, attached: OrderIntent | None) -> Answer:
+    def _call(self, call: _Call) -> Answer:
         deadline = self._clock.now() + self._deadline
-        if not intent.kind.is_order:
-            return self._change(intent, deadline)
-        return self._broker.submit(_order(intent, attached), deadline)
+        if isinstance(call.goes_out, Order):
+            return self._broker.submit(call.goes_out, deadline)
+        return self._change(call.intent.kind, call.goes_out, deadline)
 
-    def _change(self, intent: OrderIntent, deadline: datetime) -> Answer:
+    def _change(self, kind: IntentKind, change: Change, deadline: datetime) -> Answer:
         """Cancel or reduce. An order that has ended without being filled has nothing left to give way: that is done.
 
         It is what a change meets that was made before, and whose answer was lost with its process.
         """
-        if intent.target is None:
-            raise Inconsistent(f"{intent.kind} {intent.id} does not say which order it acts on")
-        if intent.kind is IntentKind.CANCEL:
-            answer = self._broker.cancel(intent.target, deadline)
+        if kind is IntentKind.CANCEL:
+            answer = self._broker.cancel(change.target, deadline)
         else:
-            answer = self._broker.reduce(intent.target, intent.quantity, deadline)
+            answer = self._broker.reduce(change.target, change.quantity, deadline)
         if isinstance(answer, Rejected):
-            found = self._broker.find(intent.target)
+            found = self._broker.find(change.target)
             if isinstance(found, Found) and found.order.state in (OrderState.CANCELLED, OrderState.EXPIRED):
                 return Accepted(broker_order_id=found.order.broker_order_id)
         return answer
+
+
+def _calls(intents: Sequence[OrderIntent]) -> Iterator[_Call]:
+    """What the intents come to at the broker, in their order. Raises `Inconsistent` for one that cannot be sent."""
+    stops = {intent.parent: intent for intent in intents if intent.parent is not None}
+    for intent in intents:
+        if intent.parent is not None:
+            continue
+        if intent.kind.is_order:
+            attached = stops.get(intent.id)
+            both = (intent,) if attached is None else (intent, attached)
+            yield _Call(intents=both, goes_out=_order(intent, attached))
+        else:
+            yield _Call(intents=(intent,), goes_out=_change_of(intent))
+
+
+def _change_of(intent: OrderIntent) -> Change:
+    if intent.target is None:
+        raise Inconsistent(f"{intent.kind} {intent.id} does not say which order it acts on")
+    left = intent.quantity if intent.kind is IntentKind.REDUCE else 0
+    return Change(intent_id=intent.id, target=intent.target, quantity=left)
 
 
 def _order(intent: OrderIntent, attached: OrderIntent | None) -> Order:

@@ -2,10 +2,13 @@
 
 In this order: executions are booked, each once (Law 5); intents without an answer are looked up by their id; what the
 broker has certainly never had is sent, if its time has not passed and it still fits what is held; orders that the
-broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no entry is made in its symbol.
+broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no
+entry is made in its symbol. More orders or shares at the broker than were intended are one as well (rule 13): what was
+sent twice, by whomever, shows here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -81,15 +84,16 @@ class Reconciler:
         # A fill that arrives between two questions looks like a break and is none when asked again.
         for _ in range(2):
             booked_now, strays = self._book_executions()
+            working = self._broker.open_orders()
             view = BrokerView(
-                orders={order.intent_id: order for order in self._broker.open_orders()},
+                orders={order.intent_id: order for order in working},
                 positions=self._broker.positions(),
                 cash=self._broker.cash(),
             )
             closed_now, lost = self._end_orders(view)
             closed += closed_now
             booked += booked_now
-            breaks = strays + lost + self._compare(view)
+            breaks = strays + lost + tuple(self._surplus(working)) + self._compare(view)
             if not breaks:
                 break
         report = ReconcileReport(
@@ -210,6 +214,30 @@ class Reconciler:
                 events.append(step(name, status.state, found.order.state, at=self._clock.now()))
         self._ledger.append_events(events)
         return len(events), tuple(breaks)
+
+    def _surplus(self, working: Sequence[BrokerOrder]) -> Iterator[Break]:
+        """More at the broker than was intended: an order that works twice or is larger, or one that filled for more."""
+        counts = Counter(order.intent_id for order in working)
+        intended = self._ledger.orders_by_id(list(counts))
+        for order in {one.intent_id: one for one in working}.values():
+            if counts[order.intent_id] > 1:
+                yield Break(
+                    symbol=order.symbol,
+                    what=f"order {order.intent_id} works {counts[order.intent_id]} times at the broker",
+                )
+        for order in working:
+            ours = intended.get(order.intent_id)
+            if ours is not None and order.quantity > ours.intent.quantity:
+                yield Break(
+                    symbol=order.symbol,
+                    what=f"order {order.intent_id} is for {ours.intent.quantity} shares in the ledger and for "
+                    f"{order.quantity} at the broker",
+                )
+        for one in self._ledger.overfilled(self._clock.now() - _OVERLAP):
+            yield Break(
+                symbol=one.symbol,
+                what=f"{one.filled} shares of order {one.intent_id} were executed, {one.quantity} were intended",
+            )
 
     def _compare(self, view: BrokerView) -> tuple[Break, ...]:
         """Positions and cash, the ledger's against the broker's."""

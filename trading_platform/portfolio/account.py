@@ -26,10 +26,19 @@ Key = tuple[str, str]
 
 _MINUTE: Final = timedelta(minutes=1)
 _OPEN_QUANTITIES: Final = (
-    (IntentKind.ENTRY, "entering"),
-    (IntentKind.EXIT, "exiting"),
-    (IntentKind.STOP, "resting_stop"),
+    (IntentKind.ENTRY, "entering", "entry_orders"),
+    (IntentKind.EXIT, "exiting", "exit_orders"),
+    (IntentKind.STOP, "resting_stop", "stop_orders"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdersSent:
+    """How many calls the broker has had: within the last second and minute, and in this session by strategy."""
+
+    second: int = 0
+    minute: int = 0
+    session: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,9 @@ class AccountView:
     `orders` are this session's intents with their states; `broker_orders` the broker's open orders by intent id.
     `attempts` counts filled entries of this session. `baseline` is each strategy's result, after fees, before this
     session. `open_equity` is None in the session's first cycle: then it is the equity at the present marks.
+    `entries_sent` counts entries of this session, filled or not, since a person last enabled their strategy and symbol;
+    `disabled` are those that a person has to enable first. `decided_at` says when the bars of this session were
+    decided, by their start; a bar that it leaves out counts as decided at its end.
     """
 
     cash: Decimal
@@ -51,6 +63,15 @@ class AccountView:
     peak_equity: Decimal | None = None
     baseline: Mapping[str, Decimal] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
+    sent: OrdersSent = field(default_factory=OrdersSent)
+    entries_sent: Mapping[Key, int] = field(default_factory=dict)
+    disabled: frozenset[Key] = frozenset()
+    decided_at: Mapping[datetime, datetime] = field(default_factory=dict)
+
+    @property
+    def open_orders(self) -> int:
+        """Orders that may still fill, attached stops included, of whatever strategy and symbol."""
+        return sum(status.intent.kind.is_order and not status.state.is_final for status in self.orders)
 
 
 def position_records(
@@ -123,6 +144,9 @@ def _put_orders(
         record["setup"] = intent.setup
         record["stop"] = units_from_dollars(intent.stop_price) if intent.stop_price is not None else 0
         record["entry_limit"] = units_from_dollars(intent.limit_price) if intent.limit_price is not None else 0
+        record["ordered"] = intent.quantity
+        decided_at = account.decided_at.get(intent.bar_time, intent.bar_time + _MINUTE)
+        record["entered_at"] = int(decided_at.timestamp())
         if intent.valid_until is not None:
             record["valid_until"] = _minute(session, intent.valid_until - _MINUTE)
         record["legs_done"] = max(
@@ -136,11 +160,11 @@ def _put_orders(
             default=0,
         )
     filled = {status.intent.id: status.filled for status in orders}
-    for kind, name in _OPEN_QUANTITIES:
-        record[name] = sum(
-            open_quantity(status, account.broker_orders.get(status.intent.id), filled)
-            for status in orders
-            if status.intent.kind is kind and not status.state.is_final
+    for kind, quantity, count in _OPEN_QUANTITIES:
+        still = [status for status in orders if status.intent.kind is kind and not status.state.is_final]
+        record[count] = len(still)
+        record[quantity] = sum(
+            open_quantity(status, account.broker_orders.get(status.intent.id), filled) for status in still
         )
 
 

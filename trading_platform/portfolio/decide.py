@@ -1,7 +1,7 @@
 """One minute's decisions as values: wraps the kernel with the conversion of what goes in and what comes out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,16 @@ import numpy.typing as npt
 from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session, bar_time
 from trading_platform.config.settings import Limits
 from trading_platform.domain.compiled import as_records, empty_records
-from trading_platform.domain.decisions import Decision, DecisionKind, ExitCause, Rule, TradingMode, Verdict
+from trading_platform.domain.decisions import (
+    Barred,
+    Decision,
+    DecisionKind,
+    ExitCause,
+    OrderShape,
+    Rule,
+    TradingMode,
+    Verdict,
+)
 from trading_platform.domain.fills import Position
 from trading_platform.domain.money import dollars_from_units, units_from_dollars
 from trading_platform.domain.records import (
@@ -36,15 +45,19 @@ Records = npt.NDArray[Any]
 class Minute:
     """What the market and the strategies said of one decided bar.
 
-    `outs`: for each strategy, `out_t` [symbols]. `set_aside`: strategies, by their place. `lateness`: seconds from the
-    bar's end to the decision.
+    `outs`: for each strategy, `out_t` [symbols]. `days`: `day_t` [symbols]. `set_aside`: strategies, by their place.
+    `lateness`: seconds from the bar's end to the decision. `barred`: symbols that must not be entered, and why.
+    `clock_skew_ms`: how far this machine's clock is from the database's, in milliseconds.
     """
 
     bars: SessionBars
     minute: int
     outs: tuple[Records, ...]
+    days: Records
     set_aside: tuple[int, ...] = ()
     lateness: int = 0
+    barred: Mapping[str, Barred] = field(default_factory=dict)
+    clock_skew_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,11 +78,14 @@ class Decided:
 
 
 class DecisionDesk:
-    """The kernel set up for one session: strategies in the configuration's order, their plans, and the limits."""
+    """The kernel set up for one session: strategies in the configuration's order, their plans, and the limits.
 
-    def __init__(self, strategies: Sequence[Strategy], limits: Limits, session: Session) -> None:
+    `shapes` are the orders that the venue takes.
+    """
+
+    def __init__(self, strategies: Sequence[Strategy], limits: Limits, session: Session, shapes: OrderShape) -> None:
         self._names = tuple(strategy.name for strategy in strategies)
-        self._limits = to_record(limits)
+        self._limits = to_record(limits, shapes)
         plans = [
             strategy.plan_record(session_minutes=session.minutes, opens=session.open.astimezone(EXCHANGE_ZONE).time())
             for strategy in strategies
@@ -91,7 +107,7 @@ class DecisionDesk:
         book = self._book(market, account, positions[:held])
         plans = self._plans_of_today(market, account)
         out = empty_records(held * DECISIONS_PER_HOLDING + len(entries) + DECISIONS_PER_HOLDING, decision_t)
-        given = {"book": book.copy(), "positions": positions.copy(), "entries": entries, "plans": plans}
+        given = {"book": book.copy(), "positions": positions.copy(), "entries": entries, "plans": plans.copy()}
         count = decide(book, positions, entries, plans, out)
         row = book[0]
         return Decided(
@@ -126,18 +142,30 @@ class DecisionDesk:
             record["setup"] = out["setup"]
             record["attempts"] = account.attempts.get((self._names[index], symbol), 0)
             record["frozen"] = symbol in account.frozen
+            record["barred"] = market.barred.get(symbol, Barred.NO)
+            record["entered"] = account.entries_sent.get((self._names[index], symbol), 0)
+            record["disabled"] = (self._names[index], symbol) in account.disabled
+            average = market.days["average_daily_volume"][row]
+            record["average_volume"] = int(average) if np.isfinite(average) else 0
+            record["bar_volume"] = market.bars.bars["volume"][row, market.minute]
         return entries
 
     def _book(self, market: Minute, account: AccountView, positions: Records) -> Records:
         book = empty_records(1, book_t)
         row = book[0]
         row["minute"] = market.minute
+        decided = bar_time(market.bars.session, market.minute) + timedelta(minutes=1, seconds=market.lateness)
+        row["now"] = int(decided.timestamp())
         row["session_minutes"] = market.bars.session.minutes
         row["cash"] = units_from_dollars(account.cash)
         row["elsewhere"] = units_from_dollars(self._cost_elsewhere(market, account))
         row["mode"] = account.mode
         row["holdings"] = len(positions)
         row["limits"] = self._limits[0]
+        row["orders_second"], row["orders_minute"] = account.sent.second, account.sent.minute
+        row["orders_day"] = sum(account.sent.session.values())
+        row["open_orders"] = account.open_orders
+        row["clock_skew"] = abs(market.clock_skew_ms)
         marked = int(row["cash"]) + int(row["elsewhere"]) + int((positions["quantity"] * positions["mark"]).sum())
         row["open_equity"] = marked if account.open_equity is None else units_from_dollars(account.open_equity)
         peak = row["open_equity"] if account.peak_equity is None else units_from_dollars(account.peak_equity)
@@ -169,6 +197,7 @@ class DecisionDesk:
         for index, name in enumerate(self._names):
             plans[index]["day"]["day_pnl"] = units_from_dollars(result[name])
             plans[index]["day"]["set_aside"] = index in market.set_aside
+            plans[index]["day"]["orders"] = account.sent.session.get(name, 0)
         return plans
 
     def _values(self, market: Minute, records: Records) -> Iterator[Decision]:

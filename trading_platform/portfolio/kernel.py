@@ -13,9 +13,24 @@ from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, Tra
 from trading_platform.domain.records import Record
 from trading_platform.domain.signals import TriggerOn
 from trading_platform.portfolio.exits import cause_by_bar, cause_by_clock, leg_quantity, target_reached
+from trading_platform.portfolio.in_symbol import crossing, held, open_on_fuller_side, twin_age, value
 from trading_platform.portfolio.sizing import risk_per_share, size
-from trading_platform.risk.gate import market_objection, size_objection
-from trading_platform.risk.rules import minutes_to_close, mode_by_losses, reducing_quantity
+from trading_platform.risk.gate import (
+    account_objection,
+    crossing_objection,
+    open_orders_objection,
+    order_objection,
+    repeat_objection,
+    size_objection,
+    symbol_objection,
+)
+from trading_platform.risk.rules import (
+    is_too_old,
+    minutes_to_close,
+    mode_by_losses,
+    mode_by_orders,
+    reducing_quantity,
+)
 
 _ENTER: Final = int(DecisionKind.ENTER)
 _EXIT: Final = int(DecisionKind.EXIT)
@@ -28,7 +43,9 @@ _TARGET: Final = int(ExitCause.TARGET)
 _NORMAL: Final = int(TradingMode.NORMAL)
 _ON_TOUCH: Final = int(TriggerOn.TOUCH)
 _SESSION_WINDOW: Final = int(Rule.SESSION_WINDOW)
+_SELF_TRADE: Final = int(Rule.SELF_TRADE)
 _REDUCE_ONLY: Final = int(Rule.REDUCE_ONLY)
+_OPEN_ORDERS: Final = int(Rule.OPEN_ORDERS)
 _ATTEMPTS: Final = int(Rule.ATTEMPTS)
 _ALREADY_HELD: Final = int(Rule.ALREADY_HELD)
 _STOP_SIDE: Final = int(Rule.STOP_SIDE)
@@ -47,6 +64,7 @@ def decide(books: Record, positions: Record, entries: Record, plans: Record, dec
     """
     book = books[0]
     mark(book, positions)
+    book.mode = mode_by_orders(book, book.limits)
     book.mode = mode_by_losses(book, book.limits)
     count = 0
     # At the session's last tick nothing that is decided can fill any more.
@@ -54,26 +72,37 @@ def decide(books: Record, positions: Record, entries: Record, plans: Record, dec
     for k in range(managed):
         position = positions[k]
         count = _manage(book, position, plans[position.strategy], decisions, count)
+    if managed > 1:
+        count = _uncross(book, positions, plans, decisions, count)
     for j in range(entries.size):
+        # What was decided before it in this minute counts, exits and cancels too.
+        book.mode = mode_by_orders(book, book.limits)
         _consider(book, entries[j], positions, plans[entries[j].strategy], decisions[count])
         count += 1
+    book.mode = mode_by_orders(book, book.limits)
     return count
 
 
 @compiled
 def mark(book: Record, positions: Record) -> None:
-    """Write the equity (cash and every holding at its mark), the highest so far, and what working entries reserve."""
-    equity = book.cash + book.elsewhere
-    reserved = 0
+    """Write the equity (cash and every holding at its mark), the highest so far, and what working entries reserve.
+
+    And the exposure, gross and net: holdings at their marks, those elsewhere at cost, and working entries.
+    """
+    reserved, gross, net = 0, book.elsewhere, book.elsewhere
     for k in range(book.holdings):
         position = positions[k]
-        equity += position.quantity * position.mark
+        position.cancelled = 0
         price = position.entry_limit if position.entry_limit > 0 else position.mark
         position.entry_reserved = position.entering * price
         reserved += position.entry_reserved
+        gross += abs(position.quantity) * position.mark
+        net += position.quantity * position.mark
     book.reserved = reserved
-    book.equity = equity
-    book.peak_equity = max(book.peak_equity, equity)
+    book.gross = gross + reserved
+    book.net = net + reserved
+    book.equity = book.cash + net
+    book.peak_equity = max(book.peak_equity, book.equity)
 
 
 @compiled
@@ -93,6 +122,25 @@ def _write(decision: Record, position: Record, kind: int, quantity: int) -> None
     decision.stop_price = 0
     decision.valid_until = 0
     decision.setup = position.setup
+
+
+@compiled
+def _cancel(decision: Record, position: Record, rule: int, measure: int, limit: int) -> None:
+    """Write that what is left of an entry is cancelled, and the rule that wants it, if one does."""
+    _write(decision, position, _CANCEL_ENTRY, position.entering)
+    decision.rule = rule
+    decision.measure = measure
+    decision.limit = limit
+    position.cancelled = 1
+
+
+@compiled
+def _count_orders(book: Record, plan: Record, calls: int) -> None:
+    """Count what will be sent: rule 9 holds entries back for it, and never an exit, a stop or a cancel."""
+    book.orders_second += calls
+    book.orders_minute += calls
+    book.orders_day += calls
+    plan.day.orders += calls
 
 
 @compiled
@@ -123,24 +171,76 @@ def _manage(book: Record, position: Record, plan: Record, decisions: Record, cou
         count = _let_out(book, position, plan, decisions, first + 2) - 2
     exits = count - first
     leaving = exits > 0 or book.mode != _NORMAL or book.minute >= position.valid_until
-    cancels = position.entering > 0 and leaving
+    worked = book.now - position.entered_at if position.entered_at > 0 else 0
+    cancels = position.entering > 0 and (leaving or is_too_old(worked, book.limits))
     protected = max(0, position.quantity - position.exiting)
     # More than is held must give way even where the price to protect at is not known any more: it would sell short.
     misfits = position.resting_stop > protected or (position.resting_stop < protected and position.stop > 0)
     protects = plan.stop_on == _ON_TOUCH and misfits
     count = first
-    if cancels:
-        _write(decisions[count], position, _CANCEL_ENTRY, position.entering)
+    if cancels and leaving:
+        _cancel(decisions[count], position, 0, 0, 0)
         count += 1
+    elif cancels:
+        _cancel(decisions[count], position, _OPEN_ORDERS, worked // 60, book.limits.order_age)
+        count += 1
+    calls = count - first + exits
     if protects:
         _write(decisions[count], position, _PROTECT, protected)
         decisions[count].stop_price = position.stop
+        calls += _protecting_calls(book, position, protected)
         position.resting_stop = protected
         count += 1
     for i in range(exits):
         decisions[count] = decisions[first + 2 + i]
         count += 1
+    position.exit_orders += exits
+    book.open_orders += exits
+    _count_orders(book, plan, calls)
     return count
+
+
+@compiled
+def _protecting_calls(book: Record, position: Record, protected: int) -> int:
+    """The most calls that bringing the resting stops to `protected` shares takes: one new stop, or each one reduced."""
+    if protected > position.resting_stop:
+        position.stop_orders += 1
+        book.open_orders += 1
+        return 1
+    return max(1, position.stop_orders)
+
+
+@compiled
+def _uncross(book: Record, positions: Record, plans: Record, decisions: Record, count: int) -> int:
+    """Rule 14: cancel working entries that another strategy's sale could meet, ahead of all that was decided.
+
+    The sale is never held back. What is left to fill of the entry would be bought from ourselves.
+    """
+    found = 0
+    for k in range(book.holdings):
+        if _crossing_entry(positions[k], book, positions) > 0:
+            found += 1
+    if found == 0:
+        return count
+    for i in range(count - 1, -1, -1):
+        decisions[i + found] = decisions[i]
+    place = 0
+    for k in range(book.holdings):
+        shares = _crossing_entry(positions[k], book, positions)
+        if shares > 0:
+            _cancel(decisions[place], positions[k], _SELF_TRADE, shares, 0)
+            _count_orders(book, plans[positions[k].strategy], 1)
+            place += 1
+    return count + found
+
+
+@compiled
+def _crossing_entry(position: Record, book: Record, positions: Record) -> int:
+    """Shares that other strategies sell and that a working entry, which is not cancelled already, could buy."""
+    if position.entering == 0 or position.cancelled != 0:
+        return 0
+    price = position.entry_limit if position.entry_limit > 0 else position.mark
+    return crossing(position.strategy, position.symbol, price, book, positions)
 
 
 @compiled
@@ -169,32 +269,10 @@ def _let_out(book: Record, position: Record, plan: Record, decisions: Record, co
 
 
 @compiled
-def _symbol_value(symbol: int, price: int, book: Record, positions: Record) -> int:
-    """What all strategies hold of a symbol, and have on order for it, in units."""
-    value = 0
-    for k in range(book.holdings):
-        if positions[k].symbol == symbol:
-            value += positions[k].quantity * price + positions[k].entry_reserved
-    return value
-
-
-@compiled
-def _held(entry: Record, book: Record, positions: Record) -> int:
-    """Shares that the entry's strategy holds of its symbol, or has on order.
-
-    An exit of more than is held counts too: what is left of it would sell what the new entry buys.
-    """
-    for k in range(book.holdings):
-        if positions[k].symbol == entry.symbol and positions[k].strategy == entry.strategy:
-            return max(positions[k].quantity + positions[k].entering, positions[k].exiting)
-    return 0
-
-
-@compiled
-def _plan_objection(decision: Record, entry: Record, held: int, book: Record, plan: Record) -> int:
-    """What the strategy's own plan has against the entry, or 0."""
-    if held > 0:
-        decision.measure = held
+def _plan_objection(decision: Record, entry: Record, own: int, book: Record, plan: Record) -> int:
+    """What the strategy's own plan has against the entry, or 0. `own`: shares that it holds or has on order."""
+    if own > 0:
+        decision.measure = own
         return _ALREADY_HELD
     if book.minute >= plan.flat_from:
         decision.measure = book.minute
@@ -230,23 +308,52 @@ def _consider(book: Record, entry: Record, positions: Record, plan: Record, deci
     decision.valid_until = book.minute + max(1, entry.valid_bars)
     decision.setup = entry.setup
     decision.verdict = _REFUSED
-    decision.rule = market_objection(decision, entry, book, plan.day, book.limits)
+    attached = 1 if plan.stop_on == _ON_TOUCH and entry.stop > 0 else 0
+    price = entry.limit if entry.limit > 0 else entry.price
+    decision.rule = account_objection(decision, book, plan.day, book.limits)
     if decision.rule == 0:
-        decision.rule = _plan_objection(decision, entry, _held(entry, book, positions), book, plan)
+        decision.rule = symbol_objection(decision, entry, book, book.limits)
+    if decision.rule == 0:
+        decision.rule = order_objection(decision, entry, attached, book, book.limits)
+    # The positions are handed on only where they are looked at: an array costs more to pass than a rule.
+    if decision.rule == 0:
+        decision.rule = _objection_by_holdings(decision, entry, price, attached, book, positions, plan)
     if decision.rule != 0:
         return
-    price = entry.limit if entry.limit > 0 else entry.price
-    value = _symbol_value(entry.symbol, price, book, positions)
-    size(decision, price, entry.stop, value, book, plan, book.limits)
+    worth = value(entry.symbol, price, book, positions)
+    size(decision, price, worth, entry, book, plan)
     if decision.verdict == _REFUSED:
         return
-    rule = size_objection(decision, price, value, book, book.limits)
+    rule = size_objection(decision, price, worth, entry, book)
+    if rule == 0:
+        rule = repeat_objection(decision, twin_age(entry, decision.quantity, book, positions), book.limits)
     if rule != 0:
         decision.rule = rule
         decision.verdict = _REFUSED
         decision.quantity = 0
         return
     _reserve(book, entry, decision, price, positions)
+    positions[book.holdings - 1].stop_orders = attached
+    # An attached stop goes out with its entry, in one call, and is an order of its own from then on.
+    book.open_orders += 1 + attached
+    _count_orders(book, plan, 1)
+
+
+@compiled
+def _objection_by_holdings(
+    decision: Record, entry: Record, price: int, attached: int, book: Record, positions: Record, plan: Record
+) -> int:
+    """The first rule that forbids the entry by what the book has and its own plan says, or 0.
+
+    Writes measure and limit.
+    """
+    rule = _plan_objection(decision, entry, held(entry, book, positions), book, plan)
+    if rule == 0:
+        rule = crossing_objection(decision, crossing(entry.strategy, entry.symbol, price, book, positions))
+    if rule == 0:
+        side = open_on_fuller_side(entry.symbol, attached, book, positions)
+        rule = open_orders_objection(decision, book.open_orders + 1 + attached, side, book.limits)
+    return rule
 
 
 @compiled
@@ -270,5 +377,13 @@ def _reserve(book: Record, entry: Record, decision: Record, price: int, position
     position.mark = entry.price
     position.entry_limit = entry.limit
     position.entry_reserved = decision.quantity * price
+    position.ordered = decision.quantity
+    position.entered_at = book.now
+    position.entry_orders = 1
+    position.exit_orders = 0
+    position.stop_orders = 0
+    position.cancelled = 0
     book.reserved += position.entry_reserved
+    book.gross += position.entry_reserved
+    book.net += position.entry_reserved
     book.holdings += 1

@@ -6,10 +6,18 @@ from trading_platform.domain.compiled import compiled
 from trading_platform.domain.decisions import Rule, Verdict
 from trading_platform.domain.records import Record
 from trading_platform.domain.rounding import basis_points_down
-from trading_platform.risk.rules import shares_by_buying_power, shares_by_order_size, shares_by_position_size
+from trading_platform.risk.rules import (
+    shares_by_buying_power,
+    shares_by_exposure,
+    shares_by_liquidity,
+    shares_by_order_size,
+    shares_by_position_size,
+)
 
 _ORDER_SIZE: Final = int(Rule.ORDER_SIZE)
+_LIQUIDITY: Final = int(Rule.LIQUIDITY)
 _POSITION_SIZE: Final = int(Rule.POSITION_SIZE)
+_EXPOSURE: Final = int(Rule.EXPOSURE)
 _BUYING_POWER: Final = int(Rule.BUYING_POWER)
 _RISK_PER_TRADE: Final = int(Rule.RISK_PER_TRADE)
 _APPROVED: Final = int(Verdict.APPROVED)
@@ -34,19 +42,24 @@ def wanted_shares(price: int, stop: int, book: Record, plan: Record) -> int:
 
 
 @compiled
-def size(
-    decision: Record, price: int, stop: int, symbol_value: int, book: Record, plan: Record, limits: Record
-) -> None:
+def size(decision: Record, price: int, symbol_value: int, entry: Record, book: Record, plan: Record) -> None:
     """Write quantity and verdict, and where a limit bound it, the rule, the wanted quantity and what was left of it."""
-    wanted = wanted_shares(price, stop, book, plan)
+    limits = book.limits
+    wanted = wanted_shares(price, entry.stop, book, plan)
     quantity = wanted
     rule = _RISK_PER_TRADE
     cap = shares_by_order_size(price, limits)
     if cap < quantity:
         quantity, rule = cap, _ORDER_SIZE
+    cap = shares_by_liquidity(entry, limits)
+    if cap < quantity:
+        quantity, rule = cap, _LIQUIDITY
     cap = shares_by_position_size(price, symbol_value, book, limits)
     if cap < quantity:
         quantity, rule = cap, _POSITION_SIZE
+    cap = shares_by_exposure(price, book, limits)
+    if cap < quantity:
+        quantity, rule = cap, _EXPOSURE
     cap = shares_by_buying_power(price, book, limits)
     if cap < quantity:
         quantity, rule = cap, _BUYING_POWER

@@ -17,8 +17,9 @@ nothing of positions.
 Belongs here: the value. What stays out: running the step (`scan`), the names (`registry`).
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import time
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ import numpy.typing as npt
 
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.strategies.exit_plan import ExitPlan, ScaleOut, Sizing
+from trading_platform.strategies.mistakes import place_of, source_of
 from trading_platform.strategies.parameters import changed, check, parameter, record_type, to_record
 
 __all__ = ["ExitPlan", "ScaleOut", "Sizing", "Step", "Strategy", "parameter", "record_type", "to_record"]
@@ -36,6 +38,10 @@ Step = Callable[[Any, Any, Any, Any, Any], None]
 
 _PARTS: Final = ("exit_plan", "sizing")
 _BY_RISK: Final = Sizing()
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,39}")
+_STEP_ARGUMENTS: Final = ("state", "bar", "day", "params", "out")
+_NUMBERS: Final = "iufb"
+"""Kinds of numbers, as NumPy names them, that compiled code reads and writes in a record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +69,16 @@ class Strategy:
     level2: str
 
     def __post_init__(self) -> None:
-        record_type(type(self.parameters))
-        check(self.parameters, where=f"strategy {self.name}")
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InvalidInput(
+                f"{self.name!r} cannot be a strategy's name",
+                mend="Begin with a letter, then letters, digits, _, . and -, at most 40",
+            )
+        where = f"strategy {self.name}"
+        _check_step(self.step, where)
+        _check_state(self.state_t, where)
+        _check_parts(self, where)
+        check(self.parameters, where=where)
 
     def parameter_record(self) -> npt.NDArray[Any]:
         """The parameters in the form that the step reads: one element."""
@@ -102,3 +116,46 @@ class Strategy:
             for part, changes in by_part.items()
         }
         return replace(self, **parts)
+
+
+def _check_step(step: Any, where: str) -> None:
+    """A step that takes other arguments would fail at its first bar, inside compiled code."""
+    code = getattr(source_of(step), "__code__", None)
+    wanted = f"Write it as `def step({', '.join(_STEP_ARGUMENTS)})`"
+    if code is None:
+        raise InvalidInput(f"its step is {step!r}, which is no function", where=where, mend=wanted)
+    takes_more = code.co_flags & 0x0C  # *args, **kwargs
+    if code.co_argcount != len(_STEP_ARGUMENTS) or code.co_kwonlyargcount or takes_more:
+        given = ", ".join(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+        raise InvalidInput(f"its step takes ({given})", where=f"{where}, {place_of(step)}", mend=wanted)
+
+
+def _check_state(state_t: Any, where: str) -> None:
+    mend = 'Give a record of numbers, as np.dtype([("bars", "i8"), ("lows", "f8", (20,))], align=True)'
+    if not isinstance(state_t, np.dtype) or not state_t.names:
+        raise InvalidInput(f"its state_t is {state_t!r}, which is no record type", where=where, mend=mend)
+    for name in state_t.names:
+        kind = state_t[name].base
+        if kind.names is None and kind.kind not in _NUMBERS:
+            raise InvalidInput(
+                f"its state_t has the field {name!r} of {kind}, which compiled code does not keep",
+                where=where,
+                mend=mend,
+            )
+
+
+def _check_parts(strategy: Strategy, where: str) -> None:
+    if not is_dataclass(strategy.parameters) or isinstance(strategy.parameters, type):
+        raise InvalidInput(
+            f"its parameters are {strategy.parameters!r}, which is no dataclass with values",
+            where=where,
+            mend="Give Parameters(), a frozen dataclass of fields that are declared with `parameter`",
+        )
+    if not fields(strategy.parameters):
+        raise InvalidInput("its parameters have no field", where=where, mend="Declare at least one with `parameter`")
+    record_type(type(strategy.parameters))
+    for name, kind in (("exit_plan", ExitPlan), ("sizing", Sizing)):
+        if not isinstance(getattr(strategy, name), kind):
+            raise InvalidInput(
+                f"its {name} is {getattr(strategy, name)!r}", where=where, mend=f"Give one as {kind.__name__}(...)"
+            )

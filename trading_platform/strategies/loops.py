@@ -19,6 +19,7 @@ import numpy as np
 from trading_platform.domain.compiled import UNCOMPILED, compiled
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.strategies.contract import Step
+from trading_platform.strategies.mistakes import place_of, source_of
 
 _HIGHEST_PRICE: Final = 1e8
 """Dollars. A price beyond it is a fault of the step, and would overflow the kernel's whole units."""
@@ -131,9 +132,12 @@ def loops(step: Step) -> Loops:
     """The loops that call `step`.
 
     Raises:
-        InvalidInput: The step is defined inside another function: then two steps could share a name in the cache.
+        InvalidInput: The step is not compiled, or is defined inside another function: then two steps could share a
+            name in the cache.
     """
-    source = _source(step)
+    source = source_of(step)
+    if not UNCOMPILED and not hasattr(step, "py_func"):
+        raise InvalidInput("the step is not compiled", where=place_of(step), mend="Put @compiled above it")
     if "<" in source.__qualname__:
         raise InvalidInput(
             "the step is not a function of its own at the top of a module",
@@ -147,10 +151,6 @@ def loops(step: Step) -> Loops:
         fold=cast("Loop", outer(_bound(_fold, source, _advance=advance))),
         each=cast("Loop", outer(_bound(_each, source, _advance=advance))),
     )
-
-
-def _source(step: Step) -> FunctionType:
-    return cast("FunctionType", getattr(step, "py_func", step))
 
 
 def _bound(loop: Callable[..., None], source: FunctionType, **names: Any) -> Callable[..., None]:

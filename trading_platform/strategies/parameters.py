@@ -50,6 +50,31 @@ def check(values: Any, *, where: str) -> None:
             )
 
 
+def check_order(values: Any, *pairs: tuple[str, str]) -> None:
+    """Check that of each pair of fields the first is not above the second. For a dataclass's `__post_init__`.
+
+    Raises:
+        InvalidInput: Two values contradict each other; both are named.
+    """
+    for low, high in pairs:
+        first, second = getattr(values, low), getattr(values, high)
+        if isinstance(first, int | float) and isinstance(second, int | float) and first > second:
+            raise InvalidInput(
+                f"{low} is {first!r} and {high} is {second!r}: nothing lies between them",
+                where="parameters",
+                mend=f"Give a {low} that is not above {high}",
+            )
+
+
+def described(values: Any) -> list[dict[str, Any]]:
+    """The parameters of a dataclass for people: name, default, low, high and unit of each, as JSON values."""
+    return [
+        {"name": item.name, "default": item.default, **{key: item.metadata[key] for key in ("low", "high", "unit")}}
+        for item in fields(values)
+        if "unit" in item.metadata
+    ]
+
+
 def record_type(values: type) -> np.dtype[Any]:
     """The flat record that a step reads its parameters from: one field for each field of the dataclass `values`.
 

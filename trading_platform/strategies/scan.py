@@ -150,7 +150,9 @@ class SessionFold:
         self._loops.fold(self._states[one], bars, present, self._days[one], self._params, outs, self._asides[one])
 
 
-def fold(strategy: Strategy, bars: Records, present: Mask, day: Records) -> tuple[Records, tuple[StepFault, ...]]:
+def fold(
+    strategy: Strategy, bars: Records, present: Mask, day: Records, *, params: Records | None = None
+) -> tuple[Records, tuple[StepFault, ...]]:
     """One symbol's session so far, from a fresh state.
 
     Args:
@@ -158,6 +160,7 @@ def fold(strategy: Strategy, bars: Records, present: Mask, day: Records) -> tupl
         bars: `step_bar_t` [minutes], each bar in its minute.
         present: [minutes]: where a bar came.
         day: `day_t`, one element.
+        params: The strategy's `parameter_record()`, for a caller that looks at it afterwards; made where it is None.
 
     Returns:
         `out_t` [minutes], zero where no bar came; and the fault, if there was one, of symbol 0.
@@ -170,7 +173,8 @@ def fold(strategy: Strategy, bars: Records, present: Mask, day: Records) -> tupl
     state = empty_records(1, strategy.state_t)
     aside = empty_records(1, aside_t)
     outs = empty_records(bars.size, out_t)
-    loops(strategy.step).fold(state, bars, present, day, strategy.parameter_record(), outs, aside)
+    params = strategy.parameter_record() if params is None else params
+    loops(strategy.step).fold(state, bars, present, day, params, outs, aside)
     return outs, _faults(aside)
 
 

@@ -11,7 +11,7 @@ Every word of the definition, as it is read here:
 - *Volume mean*: over the `volume_bars` bars before the trigger bar. With fewer there is no entry.
 - *Relative volume*: volume since the open / (average daily volume x share of a day that is normally done by the end of
   this minute). Unknown (nan) in the day record: no entry.
-- *Windows*: the bar lies wholly in [from, until), both in minutes since the open.
+- *Windows*: the bar lies wholly in [from, until), both in minutes since the open; none lies in one that is empty.
 - *Stop*: the lower of the trigger bar's low and the lowest low of the `stop_bars` bars before it. No entry where it is
   more than `stop_percent` under the trigger bar's close, not under it at all, or has fewer bars to go by.
 
@@ -30,6 +30,7 @@ from trading_platform.domain.compiled import compiled
 from trading_platform.domain.records import SESSION_MINUTES
 from trading_platform.domain.signals import ExitReason, TargetIn, TriggerOn
 from trading_platform.strategies.contract import ExitPlan, ScaleOut, Strategy, parameter
+from trading_platform.strategies.parameters import check_order
 
 _BELOW_VWAP: Final = int(ExitReason.BELOW_VWAP)
 _MOST_CROSSES: Final = 16
@@ -54,6 +55,9 @@ class Parameters:
     morning_until: int = parameter(120, unit="minutes since the open", low=0, high=SESSION_MINUTES)
     afternoon_from: int = parameter(240, unit="minutes since the open", low=0, high=SESSION_MINUTES)
     afternoon_until: int = parameter(360, unit="minutes since the open", low=0, high=SESSION_MINUTES)
+
+    def __post_init__(self) -> None:
+        check_order(self, ("morning_from", "morning_until"), ("afternoon_from", "afternoon_until"))
 
 
 state_t: Final[np.dtype[Any]] = np.dtype(

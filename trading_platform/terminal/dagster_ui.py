@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from trading_platform.config.load import VARIABLES
+from trading_platform.config.variables import CONFIG, without_settings
 from trading_platform.domain.errors import InvalidInput
 
 _HOST: Final = "127.0.0.1"
@@ -52,8 +52,7 @@ def serve(checkout: Path, port: int, settings_file: Path, database_url: str | No
 
 def told_by_file(environment: Mapping[str, str], settings_file: Path, database_url: str | None) -> dict[str, str]:
     """`environment` without what would change the settings of the file, and with what the file leaves out."""
-    kept = {name: value for name, value in environment.items() if name not in VARIABLES}
-    kept["TRADING_PLATFORM_CONFIG"] = str(settings_file)
+    kept = without_settings(environment) | {CONFIG: str(settings_file)}
     return kept if database_url is None else kept | {"DATABASE_URL": database_url}
 
 

@@ -1,7 +1,8 @@
-"""Runs the demo: chooses book and session, drives the job minute by minute, shows the result, serves the UI."""
+"""Runs the demo: chooses book and sessions, drives the jobs minute by minute, shows the result, serves the UI."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -9,17 +10,19 @@ from typing import Any, Final
 from rich.console import Console
 
 from trading_platform.bootstrap import build, databases, session_configuration
-from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.calendars.exchange import calendar_of
 from trading_platform.config.settings import Settings
+from trading_platform.defs.partitions import partition_of
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput, PermanentError
-from trading_platform.engine.cycle import SimulatedSession
+from trading_platform.engine.session import SimulatedSession
+from trading_platform.engine.session_result import session_result
 from trading_platform.terminal import dagster_ui
 from trading_platform.terminal.demo_book import DemoState, choose, demo_folder, exclusive, write_state
 from trading_platform.terminal.job_runs import JobRuns, explained, open_instance, require_checkout
 from trading_platform.terminal.recorded_bars import without_bars
-from trading_platform.terminal.screen import note_silent, session_progress, show_result
-from trading_platform.terminal.summary import session_result, summary, write_summary
+from trading_platform.terminal.screen import note_silent, session_progress, show_result, show_sessions
+from trading_platform.terminal.summary import summary, together, write_summary
 
 SESSION: Final = date(2024, 6, 12)
 """The session of the simulated market that is traded unless another is named."""
@@ -27,33 +30,35 @@ SESSION: Final = date(2024, 6, 12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """How the demo is run. `port` None: without the UI."""
+    """How the demo is run. `port` None: without the UI. `sessions`: how many follow each other, from the first on."""
 
     reset: bool
     port: int | None
+    sessions: int = 1
 
 
 def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict[str, Any]:
-    """Run one session, resuming an unfinished one, and return the figures of `summary.json`.
+    """Run the sessions, resuming an unfinished one, and return the figures of `summary.json`.
 
     Raises:
         InvalidInput: An option cannot be met.
         DatabaseUnavailable: The database went away; run it again to go on.
         TemporaryError: Another demo is running in this data folder.
+        Inconsistent: The checks of a session's books failed at its close.
         PermanentError: The session is done, but the UI ended by itself.
     """
     checkout = Path.cwd()
     require_checkout(checkout)
     if options.port is not None:
         dagster_ui.require_free(options.port)
-    day = _session(settings)
+    days = _sessions(settings, options.sessions)
     configuration = session_configuration(settings)
     with exclusive(settings.data_folder):
-        state = choose(settings, configuration, day, reset=options.reset)
-        settings = _for_book(settings, state, day)
-        _announce(console, settings, state, day)
-        figures = _run(settings, state, day, checkout, console)
-        write_state(settings.data_folder, _finished(state))
+        state = choose(settings, configuration, days[0], reset=options.reset, sessions=len(days))
+        settings = _for_book(settings, state, days[0])
+        _announce(console, settings, state, days)
+        figures = _run(settings, state, days, checkout, console)
+        write_state(settings.data_folder, replace(state, finished=True))
     if options.port is not None:
         _serve(settings, checkout, options.port, console)
     console.print("The local database keeps running: [bold]trading-platform db stop[/bold] stops it.")
@@ -68,7 +73,7 @@ def _serve(settings: Settings, checkout: Path, port: int, console: Console) -> N
         "and at Lineage for the way from bars to pnl."
     )
     named = settings.database_url
-    code = dagster_ui.serve(checkout, port, path.resolve(), named.get_secret_value() if named is not None else None)
+    code = dagster_ui.serve(checkout, port, path.resolve(), named.reveal() if named is not None else None)
     if code:
         raise PermanentError(
             f"the Dagster UI ended by itself with code {code}; what it said is above. The session is done. "
@@ -76,56 +81,68 @@ def _serve(settings: Settings, checkout: Path, port: int, console: Console) -> N
         )
 
 
-def _run(settings: Settings, state: DemoState, day: date, checkout: Path, console: Console) -> dict[str, Any]:
+def _run(
+    settings: Settings, state: DemoState, days: Sequence[date], checkout: Path, console: Console
+) -> dict[str, Any]:
     begun = SystemClock().now()
     with console.status("Starting the database, reading the market, compiling (the first time takes half a minute)"):
-        platform = build(settings, SimulatedClock(ExchangeCalendar().session(day).open))
+        calendar = calendar_of(settings.market_hours)
+        platform = build(settings, SimulatedClock(calendar.session(days[0]).open))
+    figures: list[dict[str, Any]] = []
     try:
-        note_silent(console, without_bars(platform, day))
+        for day in days:
+            note_silent(console, without_bars(platform, day))
         # Not before: what cannot be run must not leave an unfinished demo behind.
         write_state(settings.data_folder, state)
         database = databases(settings).dagster
         with explained(database), open_instance(checkout) as instance:
-            session = platform.simulated_session(day)
-            runs = JobRuns(platform, instance, database, session)
+            runs = JobRuns(platform, instance, database)
             runs.end_abandoned()
-            _drive(session, runs, console)
-            result = session_result(platform, day)
-            figures = summary(
-                platform, day, result, runs=runs.finished(), seconds=(SystemClock().now() - begun).total_seconds()
-            )
+            for day in days:
+                _drive(platform.simulated_session(day), runs, console)
+                result = session_result(platform.stages.parts, day)
+                seconds = (SystemClock().now() - begun).total_seconds()
+                figures.append(summary(platform, day, result, runs=runs.finished(day), seconds=seconds))
+                show_result(console, result)
     finally:
         platform.close()
-    write_summary(demo_folder(settings.data_folder) / "summary.json", figures)
-    show_result(console, result)
+    told = figures[0] if len(figures) == 1 else together(figures)
+    write_summary(demo_folder(settings.data_folder) / "summary.json", told)
+    if len(figures) > 1:
+        show_sessions(console, figures)
     console.print(f"The figures are in {demo_folder(settings.data_folder) / 'summary.json'}; the book is {state.book}.")
-    return figures
+    return told
 
 
 def _drive(session: SimulatedSession, runs: JobRuns, console: Console) -> None:
-    with session_progress(console, session.session.minutes) as bar:
-        first = session.next_minute()
-        bar.skip(session.session.minutes if first is None else first)
+    """Open, run what is left, close: each by the job of its name. What is closed is not touched again."""
+    if runs.is_closed(session.day):
+        return
+    done = session.recorded()
+    with session_progress(console, session.session.minutes, f"{session.day}") as bar:
+        bar.skip(done)
+        if done < session.session.minutes:
+            runs.open(session.day)
         for report in session.run(runs):
             bar.show(report)
+        runs.close(session.day)
 
 
-def _session(settings: Settings) -> date:
-    """The named session, which must be one; for the simulated market there is a default."""
+def _sessions(settings: Settings, count: int) -> tuple[date, ...]:
+    """The named session, which must be one, and those after it; for the simulated market there is a default."""
     day = settings.market_data.session
     if day is None and settings.market_data.provider != "simulated":
         raise InvalidInput("no session is named", where="session", mend="Give it as SESSION=2013-10-09")
-    return ExchangeCalendar().session(day or SESSION).day
+    calendar = calendar_of(settings.market_hours)
+    first = calendar.session(day or SESSION).day
+    partition_of(first)
+    return (first, *(calendar.next(first, number).day for number in range(1, count)))
 
 
 def _for_book(settings: Settings, state: DemoState, day: date) -> Settings:
     account = settings.account.model_copy(update={"book": state.book})
     market_data = settings.market_data.model_copy(update={"session": day})
     return settings.model_copy(update={"account": account, "market_data": market_data})
-
-
-def _finished(state: DemoState) -> DemoState:
-    return DemoState(number=state.number, session=state.session, configuration=state.configuration, finished=True)
 
 
 def _write_settings(path: Path, settings: Settings) -> None:
@@ -145,8 +162,11 @@ def _write_settings(path: Path, settings: Settings) -> None:
         ) from error
 
 
-def _announce(console: Console, settings: Settings, state: DemoState, day: date) -> None:
-    strategies = ", ".join(one.name + (f" ({one.profile})" if one.profile else "") for one in settings.active_strategies)
+def _announce(console: Console, settings: Settings, state: DemoState, days: Sequence[date]) -> None:
+    strategies = ", ".join(
+        one.name + (f" ({one.profile})" if one.profile else "") for one in settings.active_strategies
+    )
     market = settings.market_data
+    sessions = f"session {days[0]}" if len(days) == 1 else f"{len(days)} sessions from {days[0]} to {days[-1]}"
     source = "the simulated market" if market.provider == "simulated" else f"recorded bars in {market.folder}"
-    console.print(f"[bold]{strategies}[/bold] on {source}, session {day:%Y-%m-%d}, book {state.book}")
+    console.print(f"[bold]{strategies}[/bold] on {source}, {sessions}, book {state.book}")

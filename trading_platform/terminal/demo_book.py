@@ -19,16 +19,18 @@ from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput, TemporaryError
 
 _BOOK: Final = re.compile(r"demo-(\d+)")
+_FIELDS: Final = ("number", "session", "sessions", "configuration", "finished")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoState:
-    """The latest demo."""
+    """The latest demo. `session` is the first of its `sessions`, which follow each other."""
 
     number: int
     session: str
     configuration: dict[str, Any]
     finished: bool
+    sessions: int = 1
 
     @property
     def book(self) -> str:
@@ -89,7 +91,7 @@ def write_state(data_folder: Path, state: DemoState) -> None:
     folder = demo_folder(data_folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fields = {name: getattr(state, name) for name in ("number", "session", "configuration", "finished")}
+        fields = {name: getattr(state, name) for name in _FIELDS}
         new = folder / "state.json.new"
         new.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         new.replace(folder / "state.json")
@@ -129,6 +131,7 @@ def choose(
     session: date,
     *,
     reset: bool,
+    sessions: int = 1,
     books: Callable[[Settings], Collection[str]] = recorded_books,
 ) -> DemoState:
     """The demo to run: an unfinished one with the same configuration goes on, after a finished one a fresh one begins.
@@ -153,15 +156,16 @@ def choose(
             session=day,
             configuration=configuration,
             finished=False,
+            sessions=sessions,
         )
-    if (last.session, last.configuration) == (day, configuration):
+    if (last.session, last.sessions, last.configuration) == (day, sessions, configuration):
         return last
     changed = sorted(
         name for name in configuration | last.configuration if configuration.get(name) != last.configuration.get(name)
     )
+    changed = [*["session"] * (last.session != day), *["sessions"] * (last.sessions != sessions), *changed]
     raise InvalidInput(
-        f"the demo of {last.session} is not finished, and this one differs in "
-        f"{', '.join(changed if last.session == day else ['session', *changed])}",
+        f"the demo of {last.session} is not finished, and this one differs in {', '.join(changed)}",
         where=str(demo_folder(settings.data_folder)),
         mend=f"Run it with what it began with ({began_with(last)}) to finish it, or start anew with --reset "
         "(make demo RESET=1)",
@@ -173,8 +177,10 @@ def began_with(state: DemoState) -> str:
     market = state.configuration.get("market_data", {})
     strategies = state.configuration.get("active_strategies", [])
     words = [f"SESSION={state.session}"]
-    if market.get("provider") == "lean":
-        words.append(f"DATA=lean:{market.get('folder')}")
+    if state.sessions > 1:
+        words.append(f"SESSIONS={state.sessions}")
+    if market.get("folder"):
+        words.append(f"DATA={market.get('provider')}:{market.get('folder')}")
     if market.get("symbols"):
         words.append(f"SYMBOLS={','.join(market['symbols'])}")
     words.extend(f"PROFILE={one['profile']}" for one in strategies if one.get("profile"))

@@ -1,6 +1,6 @@
-"""Runs each minute as a run of Dagster's job `market_session`, in this process."""
+"""Runs a session through Dagster's jobs in this process: its opening, each of its minutes, its close."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -11,17 +11,20 @@ import dagster as dg
 from trading_platform.bootstrap import Platform
 from trading_platform.calendars.sessions import EXCHANGE_ZONE, bar_time
 from trading_platform.defs.build import build_defs
-from trading_platform.defs.jobs import market_session
-from trading_platform.defs.ops import DESK
-from trading_platform.defs.resources import TradingDesk
-from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, TradingPlatformError
+from trading_platform.defs.jobs import SESSION_CLOSE, market_session, session_open
+from trading_platform.defs.partitions import partition_of
+from trading_platform.defs.resources import DESK, TradingDesk
+from trading_platform.defs.said import BAR_TAG, BOOK_TAG, SESSION_TAG
+from trading_platform.domain.errors import (
+    DatabaseUnavailable,
+    Inconsistent,
+    InvalidInput,
+    PermanentError,
+    TradingPlatformError,
+)
 from trading_platform.domain.reports import CycleReport
-from trading_platform.engine.cycle import SimulatedSession
 from trading_platform.ledger.addresses import fault, spoken
 
-_BOOK_TAG: Final = "trading_platform/book"
-# The bar that a run decides, in exchange time: without it the runs of a session look all alike in a list.
-_BAR_TAG: Final = "trading_platform/bar"
 # A run that is executed in process has no origin; by this tag the job's page lists it all the same.
 _REPOSITORY_TAG: Final = {".dagster/repository": "__repository__@trading_platform"}
 _UNFINISHED: Final = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -61,57 +64,101 @@ def explained(database: str) -> Iterator[None]:
 
 
 class JobRuns:
-    """A driver for a session: one run a minute.
+    """A driver for sessions: a run for the opening, one for each minute, and one for the close.
 
     Args:
         platform: What the ops work on.
         instance: Where runs and events are kept.
         database: The address of Dagster's database, to tell a dead server from a fault in a run.
-        session: The session whose minutes are run, if whoever drives has it open; else each day's is opened.
     """
 
-    def __init__(
-        self,
-        platform: Platform,
-        instance: dg.DagsterInstance,
-        database: str,
-        session: SimulatedSession | None = None,
-    ) -> None:
+    def __init__(self, platform: Platform, instance: dg.DagsterInstance, database: str) -> None:
         self._instance = instance
         self._database = database
         self._calendar = platform.calendar
-        self._tags = {**_REPOSITORY_TAG, _BOOK_TAG: platform.ledger.book}
-        self._job = build_defs({DESK: TradingDesk(platform, session)}).resolve_job_def(market_session.name)
+        self._tags = {**_REPOSITORY_TAG, BOOK_TAG: platform.ledger.book}
+        self._desk = TradingDesk(platform)
+        made = build_defs({DESK: self._desk}, platform.settings)
+        self._open, self._minute, self._close = (
+            made.resolve_job_def(name) for name in (session_open.name, market_session.name, SESSION_CLOSE)
+        )
 
     def __call__(self, day: date, minute: int) -> CycleReport:
         """Run one minute. Raises what the platform raised in it."""
-        tick = {"session": day.isoformat(), "minute": minute}
         bar = bar_time(self._calendar.session(day), minute).astimezone(EXCHANGE_ZONE)
-        tags = {**self._tags, _BAR_TAG: f"{bar:%Y-%m-%d %H:%M}"}
-        config = {"ops": {"fetch_market_data": {"config": tick}}, "loggers": _QUIET}
-        try:
-            with explained(self._database):
-                result = self._job.execute_in_process(run_config=config, instance=self._instance, tags=tags)
-        except dg.Failure as failure:
-            if isinstance(failure.__cause__, TradingPlatformError):
-                raise failure.__cause__ from None
-            raise
-        except dg.DagsterExecutionInterruptedError:
-            # Dagster's word for Ctrl-C in a run; whoever drives knows Python's.
-            raise KeyboardInterrupt from None
+        tick = {"session": day.isoformat(), "minute": minute}
+        result = self._run(
+            self._minute,
+            day,
+            tags={BAR_TAG: f"{bar:%Y-%m-%d %H:%M}"},
+            run_config={"ops": {"fetch_market_data": {"config": tick}}, "loggers": _QUIET},
+        )
         report: Any = result.output_for_node("place_orders")
         assert isinstance(report, CycleReport)
         return report
 
-    def finished(self) -> int:
-        """How many runs of this book have succeeded. Raises `DatabaseUnavailable`."""
-        wanted = dg.RunsFilter(tags={_BOOK_TAG: self._tags[_BOOK_TAG]}, statuses=[dg.DagsterRunStatus.SUCCESS])
+    def open(self, day: date) -> None:
+        """Open the session of `day`. Raises what the platform raised in it, and `PermanentError` if it is not ready."""
+        config = {"ops": {"list_universe": {"config": {"session": day.isoformat()}}}, "loggers": _QUIET}
+        self._run(self._open, day, run_config=config)
+
+    def close(self, day: date) -> None:
+        """Close the session of `day` and make its assets.
+
+        Raises what the platform raised in it, and `Inconsistent` if a check of its books failed.
+        """
+        result = self._run(
+            self._close, day, partition_key=partition_of(day), run_config={"loggers": _QUIET}, raise_on_error=False
+        )
+        failed = [one for one in result.get_asset_check_evaluations() if not one.passed]
+        if failed:
+            said = "; ".join(f"{one.check_name}: {_plain(one.metadata)}" for one in failed)
+            raise Inconsistent(f"the books of the session {day} do not agree: {said}")
+        if not result.success:
+            (event,) = [event for event in result.all_events if event.is_step_failure][:1]
+            raise PermanentError(f"the close of the session {day} failed: {event.message}")
+
+    def is_closed(self, day: date) -> bool:
+        """Whether the session of `day` of this book has been closed by a run. Raises `DatabaseUnavailable`."""
+        wanted = dg.RunsFilter(
+            job_name=SESSION_CLOSE,
+            tags={BOOK_TAG: self._tags[BOOK_TAG], SESSION_TAG: day.isoformat()},
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+        )
+        with explained(self._database):
+            return self._instance.get_runs_count(wanted) > 0
+
+    def _run(self, job: dg.JobDefinition, day: date, *, tags: Mapping[str, str] | None = None, **how: Any) -> Any:
+        try:
+            with explained(self._database):
+                return job.execute_in_process(
+                    instance=self._instance, tags={**self._tags, SESSION_TAG: day.isoformat(), **(tags or {})}, **how
+                )
+        except dg.Failure as failure:
+            if isinstance(failure.__cause__, TradingPlatformError):
+                raise failure.__cause__ from None
+            raise PermanentError(failure.description or "a run failed") from failure
+        except dg.DagsterExecutionInterruptedError:
+            # Dagster's word for Ctrl-C in a run; whoever drives knows Python's.
+            raise KeyboardInterrupt from None
+
+    def finished(self, day: date) -> int:
+        """How many minutes of the session of `day` have been run for this book. Raises `DatabaseUnavailable`."""
+        wanted = dg.RunsFilter(
+            job_name=market_session.name,
+            tags={BOOK_TAG: self._tags[BOOK_TAG], SESSION_TAG: day.isoformat()},
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+        )
         with explained(self._database):
             return self._instance.get_runs_count(wanted)
 
     def end_abandoned(self) -> None:
         """A process that is killed leaves its run as it was, for ever: mark it failed. Raises `DatabaseUnavailable`."""
-        left = dg.RunsFilter(tags={_BOOK_TAG: self._tags[_BOOK_TAG]}, statuses=_UNFINISHED)
+        left = dg.RunsFilter(tags={BOOK_TAG: self._tags[BOOK_TAG]}, statuses=_UNFINISHED)
         with explained(self._database):
             for run in self._instance.get_runs(left):
                 self._instance.report_run_failed(run, "the process that ran it is gone")
+
+
+def _plain(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
+    return ", ".join(f"{name} {value.value}" for name, value in metadata.items())

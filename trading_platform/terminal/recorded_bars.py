@@ -10,7 +10,7 @@ import numpy as np
 
 from trading_platform.bootstrap import Platform
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.marketdata.fetch import fetch_bars, open_session
+from trading_platform.marketdata.fetch import fetch_bars, open_symbol
 
 
 def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
@@ -21,6 +21,9 @@ def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
             the session or of the days before it is malformed or missing.
     """
     session = platform.calendar.session(day)
+    for symbol in platform.symbols:
+        # In the session a file that is malformed would stop its own symbol; before it, a person can still mend it.
+        platform.provider.minute_bars(symbol, day, session.close)
     bars, _ = fetch_bars(platform.provider, platform.symbols, session, session.close)
     silent = np.flatnonzero(~(bars.bars["time"] != 0).any(axis=1))
     symbols = tuple(platform.symbols[row] for row in silent.tolist())
@@ -30,5 +33,6 @@ def without_bars(platform: Platform, day: date) -> tuple[str, ...]:
             where=str(platform.settings.market_data.folder or "market data"),
             mend="Name a session and symbols (SESSION, SYMBOLS) that are recorded there",
         )
-    open_session(platform.provider, platform.calendar, platform.symbols, session)
+    for symbol in platform.symbols:
+        open_symbol(platform.provider, platform.calendar, symbol, session)
     return symbols

@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from trading_platform.calendars.sessions import EXCHANGE_ZONE
 from trading_platform.domain.money import cents
-from trading_platform.domain.reports import CycleReport
+from trading_platform.domain.reports import CycleReport, Listing, PreflightCheck
+from trading_platform.engine.session_result import SessionResult
 from trading_platform.performance.pnl import Result, Trade
-from trading_platform.terminal.summary import SessionResult
 
 _WIDE: Final = 200
 _NUMBERS: Final = frozenset(
@@ -38,6 +39,9 @@ _NUMBERS: Final = frozenset(
         "fees",
         "net",
         "trips",
+        "signals",
+        "orders",
+        "equity",
     ]
 )
 
@@ -45,9 +49,9 @@ _NUMBERS: Final = frozenset(
 class SessionProgress:
     """Moves the bar with each cycle."""
 
-    def __init__(self, progress: Progress, minutes: int) -> None:
+    def __init__(self, progress: Progress, minutes: int, name: str) -> None:
         self._progress = progress
-        self._task = progress.add_task("session", total=minutes, equity="", clock="")
+        self._task = progress.add_task(name, total=minutes, equity="", clock="")
 
     def skip(self, minutes: int) -> None:
         """Minutes that an earlier start has run."""
@@ -65,9 +69,10 @@ class SessionProgress:
 
 
 @contextmanager
-def session_progress(console: Console, minutes: int) -> Iterator[SessionProgress]:
+def session_progress(console: Console, minutes: int, name: str = "session") -> Iterator[SessionProgress]:
     """A progress bar for a session of so many minutes."""
     columns = (
+        TextColumn("{task.description}"),
         TextColumn("{task.fields[clock]:>5}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -76,7 +81,7 @@ def session_progress(console: Console, minutes: int) -> Iterator[SessionProgress
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        yield SessionProgress(progress, minutes)
+        yield SessionProgress(progress, minutes, name)
 
 
 def note_silent(console: Console, symbols: Sequence[str]) -> None:
@@ -104,6 +109,34 @@ def show_result(console: Console, result: SessionResult) -> None:
     if refused:
         said = "1 bar was" if refused == 1 else f"{refused:,} bars were"
         console.print(f"[yellow]{said} refused as malformed, and nothing was traded on them.[/yellow]")
+
+
+def show_universe(console: Console, listed: Sequence[Listing]) -> None:
+    """How many symbols can be traded, and what the others lack."""
+    console.print(f"{sum(one.tradable for one in listed)} of {len(listed)} symbols can be traded.")
+    for one in listed:
+        if not one.tradable:
+            console.print(f"[yellow]{one.symbol}: {', '.join(one.lacks)}[/yellow]", highlight=False)
+
+
+def show_checks(console: Console, checks: Sequence[PreflightCheck]) -> None:
+    """What was looked at before a session, a line each."""
+    table = _table("Before the session", "check", "passed", "found")
+    table.columns[-1].no_wrap = False
+    for one in checks:
+        table.add_row(one.name, "yes" if one.passed else "[red]no[/red]", escape(one.detail))
+    console.print(table)
+
+
+def show_sessions(console: Console, figures: Sequence[Mapping[str, Any]]) -> None:
+    """Several sessions of one book, a line each."""
+    table = _table(f"Sessions of book {figures[0]['book']}", "session", "signals", "orders", "trips", "net", "equity")
+    for one in figures:
+        counts = (str(one[name]) for name in ("signals", "orders", "round_trips"))
+        table.add_row(
+            one["session"], *counts, *(_money(Decimal(str(one[name]))) for name in ("realised_pnl", "equity"))
+        )
+    console.print(table)
 
 
 def trades_table(rows: Iterable[Trade], of: str) -> Table:

@@ -9,10 +9,12 @@ from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.engine.cycle import SimulatedSession, run_cycle
+from trading_platform.engine.cycle import run_cycle
+from trading_platform.engine.session import SimulatedSession
+from trading_platform.engine.session_result import session_result
 from trading_platform.terminal.recorded_bars import without_bars
 from trading_platform.terminal.screen import note_silent, session_progress, show_result
-from trading_platform.terminal.summary import session_result, summary
+from trading_platform.terminal.summary import summary
 
 
 def run_session(settings: Settings, console: Console) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def run_session(settings: Settings, console: Console) -> dict[str, Any]:
         simulated = platform.simulated_session(session.day)
         if not _is_past(platform, simulated):
             _run(platform, simulated, console)
-        result = session_result(platform, session.day)
+        result = session_result(platform.stages.parts, session.day)
         figures = summary(platform, session.day, result, runs=0, seconds=(SystemClock().now() - begun).total_seconds())
     finally:
         platform.close()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from trading_platform.domain.reports import CycleReport
+from trading_platform.engine.session_result import session_result
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
-from trading_platform.terminal.summary import session_result, summary
+from trading_platform.terminal.summary import summary
 from trading_platform_tests.sessions.books import REAL_SYMBOLS, Book, run_until
 from trading_platform_tests.sessions.tape import DAY
 
@@ -91,14 +92,14 @@ def run_job(book: Book, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     config = {"ops": {"fetch_market_data": {"config": {"session": DAY.isoformat()}}}}
     with dg.DagsterInstance.from_config(str(home)) as instance, book.open() as platform:
-        job = build_defs({"desk": TradingDesk(platform)}).resolve_job_def("market_session")
+        job = build_defs({"desk": TradingDesk(platform)}, platform.settings).resolve_job_def("market_session")
         tags = {"book": book.name}
         for _ in range(LAST_MINUTE + 1):
             assert job.execute_in_process(instance=instance, run_config=config, tags=tags).success
         runs = instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]))
-        event = instance.get_latest_materialization_event(dg.AssetKey("pnl"))
+        event = instance.get_latest_materialization_event(dg.AssetKey(["intraday", "pnl"]))
         platform.simulated_session(DAY).finish()
-        figures = summary(platform, DAY, session_result(platform, DAY), runs=runs, seconds=0)
+        figures = summary(platform, DAY, session_result(platform.stages.parts, DAY), runs=runs, seconds=0)
     assert event is not None
     assert event.asset_materialization is not None
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}, figures

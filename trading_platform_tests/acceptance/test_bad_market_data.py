@@ -5,8 +5,9 @@ other symbols of the same cycle trade on.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,24 @@ import pytest
 from trading_platform.bootstrap import Platform
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.records import bar_t
 from trading_platform.domain.reports import CycleReport, DataProblem
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.engine.inputs import unpack
+from trading_platform.engine.session_state import SessionState
 from trading_platform.marketdata import fetch
 from trading_platform.marketdata.provider import Provider
-from trading_platform_tests.sessions.books import Book, exchange_orders, go_on_until, pass_time, run_until, with_parts
-from trading_platform_tests.sessions.tape import DAY, TAPE, write_rows, write_tape
+from trading_platform.marketdata.providers.lean_files import LeanFiles
+from trading_platform_tests.sessions.books import (
+    Book,
+    exchange_orders,
+    go_on_until,
+    pass_time,
+    run_until,
+    traded,
+    with_parts,
+)
+from trading_platform_tests.sessions.tape import DAY, LAST_MINUTE, TAPE, write_rows, write_tape
 
 GOOD = "50.00 50.10 49.90 50.00 10000"
 # The bar of minute 1 as it should not be, and what is said of it.
@@ -182,18 +194,132 @@ def test_a_bar_that_comes_late_is_recorded_with_the_minute_that_saw_it(
         (["09:30,1,1,1,1,1"], r"row 1, column time: '09:30' is not a time in milliseconds"),
     ],
 )
-def test_a_malformed_file_stops_the_cycle_and_names_the_row(
+def test_a_malformed_file_stops_its_symbol_and_names_the_row(
     book_of: Callable[..., Book], tmp_path: Path, lines: list[str], said: str
 ) -> None:
     write_tape(tmp_path / "bars", TAPE)
     path = write_rows(tmp_path / "bars", "AAA", lines)
     book = book_of("AAA", "BBB")
     with book.open() as platform:
-        with pytest.raises(InvalidInput, match=said) as caught:
-            run_until(platform, 1)
-        assert str(path) in str(caught.value)
-        assert platform.ledger.cycles(DAY) == ()
-        assert exchange_orders(book.exchange_file) == []
+        reports = run_until(platform, 1)
+        for report in reports:
+            (problem,) = [one for one in report.problems if one.what.startswith(fetch.UNUSABLE)]
+            assert (problem.symbol, problem.count) == ("AAA", 1)
+            assert f"{path}, {said}" in problem.what.replace("\\", "")
+        assert entered(reports[1]) == {"BBB"}
+        assert {row[1] for row in exchange_orders(book.exchange_file)} == {"BBB"}
+
+
+def flat_by_minute_8(platform: Platform, provider: Provider | None = None) -> Platform:
+    """The platform with a plan that sells on minute 8; `provider` is the platform's own view, and not the venue's."""
+    flat = platform.stages.parts.strategies[0].with_values({"exit_plan.flat_by": 380})
+    return with_parts(platform, strategies=(flat,), provider=provider or platform.provider)
+
+
+def told(reports: list[CycleReport]) -> list[tuple[Any, ...]]:
+    return [(report.cash, report.equity, report.problems, report.decisions) for report in reports]
+
+
+@pytest.fixture
+def spoilt_view(book_of: Callable[..., Book], tmp_path: Path) -> Callable[..., tuple[list[CycleReport], list[Any]]]:
+    """Trades the tape while the platform's own file of AAA is spoilt after minute 4; the venue has its own bars.
+
+    `restarted`: a new process goes on after it. Gives the reports from minute 5 on, and what was traded.
+    """
+
+    def trade(name: str, *, spoilt: bool, restarted: bool = False) -> tuple[list[CycleReport], list[Any]]:
+        write_tape(tmp_path / "bars", TAPE)
+        view = write_tape(tmp_path / name, TAPE)
+        with replace(book_of("AAA", "BBB"), data_folder=tmp_path / f"data {name}").open() as platform:
+            seen = flat_by_minute_8(platform, LeanFiles(view, kept=0))
+            run_until(seen, 4)
+            if spoilt:
+                write_rows(view, "AAA", [f"{TIMES[0]},1,1,abc,1,1"])
+            if restarted:
+                seen.stages.release()
+                seen = flat_by_minute_8(platform, LeanFiles(view, kept=0))
+            reports = go_on_until(seen, LAST_MINUTE)
+            seen.stages.release()
+            return reports, traded(platform.ledger)
+
+    return trade
+
+
+def of(symbol: str, fills: list[Any]) -> list[Any]:
+    return [fill for fill in fills if fill[0] == symbol]
+
+
+def test_a_file_that_is_spoilt_in_mid_session_holds_up_no_exit_and_no_other_symbol(
+    spoilt_view: Callable[..., tuple[list[CycleReport], list[Any]]],
+) -> None:
+    _, whole = spoilt_view("whole", spoilt=False)
+    reports, fills = spoilt_view("spoilt", spoilt=True)
+    assert of("BBB", fills) == of("BBB", whole)
+    # 100, 150 and 50 shares of AAA were bought by then. Minute 8 decides to be flat: minute 9 opens at 50.50, where a
+    # tenth of its volume is 200, and minute 10 at 49.50, each less a basis point, down to the cent.
+    sold = [(fill[1], fill[2], str(fill[3])) for fill in of("AAA", fills)[3:]]
+    assert sold == [("sell", 200, "50.4900"), ("sell", 100, "49.4900")]
+    unusable = [[one for one in report.problems if one.what.startswith(fetch.UNUSABLE)] for report in reports]
+    assert [(len(found), found[0].symbol, found[0].count) for found in unusable] == [(1, "AAA", 1)] * len(reports)
+    # What AAA is worth stays what the last good bar said, 50.20 at minute 4: it is not taken for what it cost.
+    first = reports[0]
+    assert first.equity - first.cash == 300 * Decimal("50.20") + 320 * Decimal("21.50")
+
+
+def test_a_process_that_is_started_after_it_decides_the_same(
+    spoilt_view: Callable[..., tuple[list[CycleReport], list[Any]]],
+) -> None:
+    reports, fills = spoilt_view("one", spoilt=True)
+    again, fills_again = spoilt_view("two", spoilt=True, restarted=True)
+    assert fills_again == fills
+    assert [row[:2] for row in told(again)] == [row[:2] for row in told(reports)]
+
+
+def test_without_what_was_seen_before_the_equity_would_jump(
+    spoilt_view: Callable[..., tuple[list[CycleReport], list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SessionState, "seen", lambda _self, _symbol: np.zeros(0, bar_t))
+    reports, _ = spoilt_view("unseen", spoilt=True)
+    assert reports[0].equity - reports[0].cash != 300 * Decimal("50.20") + 320 * Decimal("21.50")
+
+
+def test_were_it_not_kept_to_its_symbol_it_would_stop_the_cycle(
+    spoilt_view: Callable[..., tuple[list[CycleReport], list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(provider: Provider, symbols: Any, session: Session, until: datetime, _seen: Any) -> Any:
+        return [provider.minute_bars(symbol, session.day, until) for symbol in symbols], ()
+
+    monkeypatch.setattr(fetch, "_receive", receive)
+    with pytest.raises(InvalidInput, match="row 1, column low: 'abc' is not a price"):
+        spoilt_view("stopped", spoilt=True)
+
+
+def test_where_the_paper_exchange_reads_the_spoilt_file_too_the_exit_waits_for_its_bars(
+    book_of: Callable[..., Book], tmp_path: Path
+) -> None:
+    write_tape(tmp_path / "bars", TAPE)
+    book = book_of("AAA", "BBB")
+    with book.open() as platform:
+        whole = flat_by_minute_8(platform)
+        run_until(whole, 4)
+        whole.stages.release()
+    write_rows(tmp_path / "bars", "AAA", [f"{TIMES[0]},1,1,abc,1,1"])
+    with book.open() as platform:
+        spoilt = flat_by_minute_8(platform)
+        spoilt.simulated_session(DAY).open()
+        reports = go_on_until(spoilt, 10)
+        spoilt.stages.release()
+        assert {one.symbol for report in reports for one in report.decisions} == {"AAA", "BBB"}
+        held = {position.symbol: position.quantity for position in platform.ledger.holdings().positions.values()}
+        assert held == {"AAA": 300, "BBB": 0}
+    write_tape(tmp_path / "bars", TAPE)
+    with book.open() as platform:
+        mended = flat_by_minute_8(platform)
+        mended.simulated_session(DAY).open()
+        go_on_until(mended, LAST_MINUTE)
+        mended.stages.release()
+        held = {position.symbol: position.quantity for position in platform.ledger.holdings().positions.values()}
+        assert held == {"AAA": 0, "BBB": 0}
 
 
 def test_a_symbol_without_bars_is_reported_and_has_no_entry(book_of: Callable[..., Book], tmp_path: Path) -> None:

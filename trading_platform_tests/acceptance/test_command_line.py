@@ -220,7 +220,7 @@ def test_the_status_of_a_database_that_does_not_answer_says_why(fresh: Checkout)
         (("--session", "2024-07-04"), ("2024-07-04 (Thursday)", "nearest sessions are 2024-07-03 and 2024-07-05")),
         (("--session", "07/03/2024"), ("--session: '07/03/2024' is no date", "Write it as 2013-10-09")),
         (("--profile", "quite"), ("no profile 'quite'", "Did you mean 'quiet'?")),
-        (("--data", "csv:here"), ("--data: 'csv:here' names no source of bars", "Give simulated or lean:FOLDER")),
+        (("--data", "xls:here"), ("--data: 'xls:here' names no source of bars", "Give simulated, or lean:FOLDER, csv")),
         (("--symbols", "SIMA,s/y"), ("symbols: S/Y cannot be a symbol", "in capitals")),
         (("--symbols", "SIMA,SIMA"), ("symbols: SIMA is named twice",)),
         (("--data", "lean:nowhere", "--symbols", "SPY"), ("nowhere: is not a LEAN data folder", "contains equity")),
@@ -279,7 +279,7 @@ def test_a_symbol_without_bars_beside_one_that_has_some_is_told(checkout: Checko
         (("positions", "--book", "nobody"), ("--book: there is no book 'nobody'", "Run make demo")),
         (("pnl",), ("there is no book 'paper'", "trading-platform session run first")),
         (("orders", "--session", "soon"), ("--session: 'soon' is no date",)),
-        (("fills", "--book", "No Such"), ("configuration: account.book:", "TRADING_PLATFORM_BOOK")),
+        (("fills", "--book", "No Such"), ("configuration: account.book:", "(--book)")),
         (("session", "run"), ("no session is named", "--session 2013-10-09")),
         (("sessions",), ("No such command 'sessions'",)),
     ],
@@ -294,10 +294,10 @@ def test_a_mistake_in_a_question_is_named_with_its_cure(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, ("it cannot be read: No such file or directory", "must name a JSON file")),
-        ("{", ("it is not JSON",)),
-        ("[]", ("it does not hold an object",)),
-        ('{"limits": {"max_positions": 0}}', ("configuration: limits.max_positions:", "greater than or equal to 1")),
+        (None, ("it cannot be read: No such file or directory", "must name a YAML or JSON file")),
+        ("{", ("settings.json: line 1: a value is missing",)),
+        ("[]", ("it does not hold names with values",)),
+        ('{"limits": {"max_positions": 0}}', ("configuration: limits.max_positions:", "from 1 to 1,000 positions")),
         ('{"limit": {}}', ("configuration: limit:",)),
     ],
 )

@@ -30,12 +30,13 @@ from trading_platform.bootstrap import Platform
 from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.engine.cycle import run_cycle
+from trading_platform.engine.session_result import SessionResult, last_marks, session_result
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.performance.pnl import results, totals
 from trading_platform.terminal.screen import show_result
 from trading_platform.terminal.session import run_session
-from trading_platform.terminal.summary import SessionResult, last_marks, session_result, summary
+from trading_platform.terminal.summary import summary
 from trading_platform_tests.sessions.books import Book, exchange_result
 from trading_platform_tests.sessions.console import Checkout, new_checkout
 from trading_platform_tests.sessions.tape import DAY, LAST_MINUTE, TAPE, write_tape
@@ -102,12 +103,12 @@ def ran(postgres_server: LocalServer, tmp_path_factory: pytest.TempPathFactory, 
     for day in (DAY, NEXT_DAY):
         with book.open(day) as platform:
             trade(platform, day)
-            found.append(session_result(platform, day))
+            found.append(session_result(platform.stages.parts, day))
             figures.append(summary(platform, day, found[-1], runs=0, seconds=0))
         marks.append(last_marks(ledger))
         told.append(json.loads(checkout.run("pnl", "--book", "two", "--json", DATABASE_URL=url).stdout))
     with book.open() as platform:
-        first_again = session_result(platform, DAY)
+        first_again = session_result(platform.stages.parts, DAY)
     shown = checkout.run("pnl", "--book", "two", DATABASE_URL=url).stdout
     yield Ran(
         book=book,
@@ -210,7 +211,7 @@ def test_bars_that_were_refused_are_counted_once_and_shown(
     book = Book(name="bad", database_url=fresh_database(), data_folder=tmp_path / "data", bars=tmp_path / "bars")
     with book.open() as platform:
         trade(platform, DAY)
-        result = session_result(platform, DAY)
+        result = session_result(platform.stages.parts, DAY)
         figures = summary(platform, DAY, result, runs=0, seconds=0)
     # Other problems, such as a day without a history, are no bars.
     assert figures["refused_bars"] == len(minutes)

@@ -1,14 +1,15 @@
 """What every venue behind the broker port must do. An adapter's test is a subclass with a `Venue` of its own.
 
 The market of these tests stands still: each minute opens, trades and closes at 10.00 dollars, except where `crash` puts
-it at 9.00 from then on. A minute's volume is 1,000 shares for SPY and 100,000 for IBM.
+it at 9.00 from then on, or `rise` at 11.00. A minute's volume is 1,000 shares for SPY and 100,000 for IBM.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy.typing as npt
 import pytest
@@ -23,6 +24,7 @@ from trading_platform.domain.orders import (
     Absent,
     Accepted,
     AttachedStop,
+    AttachedTarget,
     BrokerOrder,
     Found,
     Order,
@@ -30,6 +32,7 @@ from trading_platform.domain.orders import (
     OrderType,
     Rejected,
     Side,
+    TimeInForce,
     Unknown,
 )
 from trading_platform.domain.records import bar_t
@@ -57,13 +60,28 @@ class Venue(Protocol):
         """From the next minute on everything trades at 9.00 dollars."""
         ...
 
+    def rise(self) -> None:
+        """From the next minute on everything trades at 11.00 dollars."""
+        ...
+
+    def end_session(self) -> None:
+        """Let the rest of this session go by, and the night, and the first minute of the next session."""
+        ...
+
     def restart(self) -> None:
         """Kill and restart what stands between the test and the venue; `broker` is a new object afterwards."""
         ...
 
 
 def buying(
-    intent: str, quantity: int, *, symbol: str = "IBM", stop: str | None = None, limit: str | None = None
+    intent: str,
+    quantity: int,
+    *,
+    symbol: str = "IBM",
+    stop: str | None = None,
+    target: str | None = None,
+    limit: str | None = None,
+    time_in_force: TimeInForce = TimeInForce.DAY,
 ) -> Order:
     return Order(
         intent_id=intent,
@@ -72,7 +90,9 @@ def buying(
         type=OrderType.LIMIT if limit else OrderType.MARKET,
         quantity=quantity,
         limit_price=Decimal(limit) if limit else None,
+        time_in_force=time_in_force,
         attached_stop=AttachedStop(intent_id=f"{intent}-stop", stop_price=Decimal(stop)) if stop else None,
+        attached_target=AttachedTarget(intent_id=f"{intent}-target", limit_price=Decimal(target)) if target else None,
     )
 
 
@@ -85,6 +105,30 @@ def selling(intent: str, quantity: int, *, symbol: str = "IBM", stop: str | None
         quantity=quantity,
         stop_price=Decimal(stop) if stop else None,
     )
+
+
+def stop_limit(intent: str, side: Side, quantity: int, *, stop: str, limit: str) -> Order:
+    return Order(
+        intent_id=intent,
+        symbol="IBM",
+        side=side,
+        type=OrderType.STOP_LIMIT,
+        quantity=quantity,
+        stop_price=Decimal(stop),
+        limit_price=Decimal(limit),
+    )
+
+
+def require(venue: Venue, *what: OrderType | TimeInForce) -> None:
+    """Skip the test where the venue does not have these."""
+    has = venue.broker.capabilities.order_types | venue.broker.capabilities.times_in_force
+    if not has.issuperset(what):
+        pytest.skip(f"this venue has no {', '.join(sorted(what))} orders")
+
+
+def require_brackets(venue: Venue) -> None:
+    if not venue.broker.capabilities.brackets:
+        pytest.skip("this venue has no brackets")
 
 
 class BrokerPortContract:
@@ -112,6 +156,7 @@ class BrokerPortContract:
             symbol="IBM",
             side=Side.BUY,
             type=OrderType.MARKET,
+            time_in_force=TimeInForce.DAY,
             quantity=100,
             filled=0,
             state=OrderState.ACKNOWLEDGED,
@@ -217,8 +262,34 @@ class BrokerPortContract:
             buying("a", 10_001),
             buying("a", 10, symbol="NOSUCH"),
             selling("a", 1),
+            stop_limit("a", Side.BUY, 10, stop="10.50", limit="10.505"),
+            replace(stop_limit("a", Side.BUY, 10, stop="10.50", limit="10.60"), limit_price=None),
+            replace(buying("a", 10), stop_price=Decimal("10.50")),
+            replace(buying("a", 10), time_in_force=cast("TimeInForce", "ioc")),
+            replace(buying("a", 10), type=cast("OrderType", "pegged")),
+            buying("a", 10, stop="9.50", target="9.90"),
+            buying("a", 10, stop="10.10", target="10.50"),
+            buying("a", 10, limit="9.80", stop="9.90", target="10.50"),
+            buying("a", 10, target="10.50"),
         ],
-        ids=["no shares", "fewer than none", "off the tick", "below zero", "buying power", "unknown symbol", "short"],
+        ids=[
+            "no shares",
+            "fewer than none",
+            "off the tick",
+            "below zero",
+            "buying power",
+            "unknown symbol",
+            "short",
+            "stop-limit off the tick",
+            "stop-limit without a limit",
+            "market order with a stop",
+            "unknown time in force",
+            "unknown type",
+            "target below the price",
+            "stop above the price",
+            "stop above the limit",
+            "target without a stop",
+        ],
     )
     def test_what_cannot_be_is_rejected_and_leaves_nothing(self, venue: Venue, order: Order) -> None:
         assert isinstance(venue.broker.submit(order, venue.deadline()), Rejected)
@@ -264,6 +335,127 @@ class BrokerPortContract:
         venue.pass_minutes(2)
         assert venue.broker.positions() == {}
 
+    def test_a_day_order_ends_with_its_session_and_a_gtc_order_lives_on(self, venue: Venue) -> None:
+        require(venue, TimeInForce.GTC)
+        self.submit(venue, buying("day", 100, limit="9.50"))
+        self.submit(venue, buying("gtc", 100, limit="9.50", time_in_force=TimeInForce.GTC))
+        venue.end_session()
+        assert self.found(venue, "day").state is OrderState.EXPIRED
+        (order,) = venue.broker.open_orders()
+        assert (order.intent_id, order.time_in_force, order.state) == ("gtc", TimeInForce.GTC, OrderState.ACKNOWLEDGED)
+        venue.crash()
+        venue.pass_minutes(1)
+        assert venue.broker.positions() == {"IBM": 100}
+
+    def test_a_gtc_order_can_be_cancelled_in_a_later_session(self, venue: Venue) -> None:
+        require(venue, TimeInForce.GTC)
+        self.submit(venue, buying("a", 100, limit="9.50", time_in_force=TimeInForce.GTC))
+        venue.end_session()
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Accepted)
+        venue.crash()
+        venue.pass_minutes(1)
+        assert venue.broker.positions() == {}
+
+    def test_a_stop_limit_waits_for_its_stop_and_then_for_its_limit(self, venue: Venue) -> None:
+        require(venue, OrderType.STOP_LIMIT)
+        self.submit(venue, buying("a", 200))
+        venue.pass_minutes(1)
+        self.submit(venue, stop_limit("near", Side.SELL, 100, stop="9.50", limit="9.40"))
+        self.submit(venue, stop_limit("far", Side.SELL, 100, stop="9.50", limit="8.90"))
+        venue.pass_minutes(2)
+        assert venue.broker.positions() == {"IBM": 200}
+        venue.crash()
+        venue.pass_minutes(2)
+        assert self.found(venue, "far").state is OrderState.FILLED
+        assert self.found(venue, "near").filled == 0
+        venue.rise()
+        venue.pass_minutes(2)
+        *_, last = venue.broker.executions(EARLIEST)
+        assert (last.intent_id, venue.broker.positions()) == ("near", {})
+        assert last.price >= Decimal("9.40")
+
+    def test_a_brackets_target_sells_and_its_stop_is_gone(self, venue: Venue) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 100, stop="9.50", target="10.50"))
+        assert {order.intent_id for order in venue.broker.open_orders()} == {"a", "a-stop", "a-target"}
+        venue.pass_minutes(1)
+        venue.rise()
+        venue.pass_minutes(2)
+        assert self.found(venue, "a-target").state is OrderState.FILLED
+        assert self.found(venue, "a-stop").state is OrderState.CANCELLED
+        assert venue.broker.open_orders() == ()
+        venue.crash()
+        venue.pass_minutes(2)
+        assert venue.broker.positions() == {}
+        assert sum(done.quantity for done in venue.broker.executions(EARLIEST) if done.side is Side.SELL) == 100
+
+    def test_a_brackets_stop_sells_and_its_target_is_gone(self, venue: Venue) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 100, stop="9.50", target="10.50"))
+        venue.pass_minutes(1)
+        venue.crash()
+        venue.pass_minutes(2)
+        assert self.found(venue, "a-stop").state is OrderState.FILLED
+        assert self.found(venue, "a-target").state is OrderState.CANCELLED
+        assert (venue.broker.open_orders(), venue.broker.positions()) == ((), {})
+
+    def test_a_brackets_legs_never_offer_more_than_is_held(self, venue: Venue) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 250, symbol="SPY", stop="9.50", target="10.50"))
+        for turn in (venue.rise, venue.crash, venue.rise, venue.crash):
+            for leg in ("a-stop", "a-target"):
+                order = self.found(venue, leg)
+                assert order.quantity - order.filled == venue.broker.positions().get("SPY", 0)
+            turn()
+            venue.pass_minutes(1)
+        bought, sold = (
+            sum(done.quantity for done in venue.broker.executions(EARLIEST) if done.side is side) for side in Side
+        )
+        assert bought - sold == venue.broker.positions().get("SPY", 0) >= 0
+
+    @pytest.mark.parametrize("leg", ["a-stop", "a-target"])
+    def test_cancelling_one_leg_of_a_bracket_cancels_both(self, venue: Venue, leg: str) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 100, stop="9.50", target="10.50"))
+        venue.pass_minutes(1)
+        assert isinstance(venue.broker.cancel(leg, venue.deadline()), Accepted)
+        assert venue.broker.open_orders() == ()
+        assert {self.found(venue, name).state for name in ("a-stop", "a-target")} == {OrderState.CANCELLED}
+        self.submit(venue, selling("b", 100))
+
+    @pytest.mark.parametrize("leg", ["a-stop", "a-target"])
+    def test_reducing_one_leg_of_a_bracket_reduces_both_and_frees_the_shares(self, venue: Venue, leg: str) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 100, stop="9.50", target="10.50"))
+        venue.pass_minutes(1)
+        assert isinstance(venue.broker.submit(selling("b", 1), venue.deadline()), Rejected)
+        assert isinstance(venue.broker.reduce(leg, 60, venue.deadline()), Accepted)
+        assert {self.found(venue, name).quantity for name in ("a-stop", "a-target")} == {60}
+        assert isinstance(venue.broker.submit(selling("b", 41), venue.deadline()), Rejected)
+        self.submit(venue, selling("b", 40))
+
+    def test_cancelling_an_entry_leaves_the_bracket_of_what_it_filled(self, venue: Venue) -> None:
+        require_brackets(venue)
+        self.submit(venue, buying("a", 250, symbol="SPY", stop="9.50", target="10.50"))
+        venue.pass_minutes(1)
+        assert isinstance(venue.broker.cancel("a", venue.deadline()), Accepted)
+        held = venue.broker.positions()["SPY"]
+        assert {(order.intent_id, order.quantity) for order in venue.broker.open_orders()} == {
+            ("a-stop", held),
+            ("a-target", held),
+        }
+
+    def test_a_gtc_bracket_protects_over_the_night(self, venue: Venue) -> None:
+        require_brackets(venue)
+        require(venue, TimeInForce.GTC)
+        self.submit(venue, buying("a", 100, stop="9.50", target="10.50", time_in_force=TimeInForce.GTC))
+        venue.pass_minutes(1)
+        venue.end_session()
+        assert {order.intent_id for order in venue.broker.open_orders()} == {"a-stop", "a-target"}
+        venue.crash()
+        venue.pass_minutes(1)
+        assert (venue.broker.open_orders(), venue.broker.positions()) == ((), {})
+
     def test_shares_on_offer_cannot_be_sold_again_until_the_stop_is_reduced(self, venue: Venue) -> None:
         self.submit(venue, buying("a", 100))
         venue.pass_minutes(1)
@@ -307,32 +499,32 @@ class PaperVenue:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.session = Session(
-            day=date(2013, 10, 9),
-            open=datetime(2013, 10, 9, 13, 30, tzinfo=UTC),
-            close=datetime(2013, 10, 9, 20, 0, tzinfo=UTC),
-        )
+        self.session = self.session_of(date(2013, 10, 9))
         self.clock = SimulatedClock(self.session.open + timedelta(minutes=1, seconds=3))
-        self.crashed = self.session.close
+        self.prices = [(self.session.open, 100_000)]
         self.broker = self.opened()
+
+    def session_of(self, day: date) -> Session:
+        opening = datetime(day.year, day.month, day.day, 13, 30, tzinfo=UTC)
+        return Session(day=day, open=opening, close=opening + timedelta(hours=6, minutes=30))
 
     def opened(self) -> PaperExchange:
         return PaperExchange(
             self.path,
             clock=self.clock,
             bars=self.bars,
-            session_of=lambda _: self.session,
+            session_of=self.session_of,
             fees=fee_schedule("ibkr_fixed"),
             opening_cash=Decimal(100_000),
         )
 
     def bars(self, symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
-        assert day == self.session.day
-        count = (until - self.session.open) // timedelta(minutes=1) if symbol in ("SPY", "IBM") else 0
-        bars = empty_records(count, bar_t)
-        for minute in range(count):
-            start = self.session.open + timedelta(minutes=minute)
-            price = 90_000 if start >= self.crashed else 100_000
+        opening = self.session_of(day).open
+        count = (until - opening) // timedelta(minutes=1) if symbol in ("SPY", "IBM") else 0
+        bars = empty_records(min(count, 390), bar_t)
+        for minute in range(len(bars)):
+            start = opening + timedelta(minutes=minute)
+            price = next(price for since, price in reversed(self.prices) if start >= since)
             bars[minute] = (int(start.timestamp()), *(price,) * 4, 1000 if symbol == "SPY" else 100_000)
         return bars
 
@@ -346,7 +538,14 @@ class PaperVenue:
         self.clock.advance_to(self.clock.now() + timedelta(minutes=count))
 
     def crash(self) -> None:
-        self.crashed = self.clock.now().replace(second=0)
+        self.prices.append((self.clock.now().replace(second=0), 90_000))
+
+    def rise(self) -> None:
+        self.prices.append((self.clock.now().replace(second=0), 110_000))
+
+    def end_session(self) -> None:
+        tomorrow = self.session_of(self.clock.now().date() + timedelta(days=1))
+        self.clock.advance_to(tomorrow.open + timedelta(minutes=1, seconds=3))
 
     def restart(self) -> None:
         self.broker.close()

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,12 @@ import pytest
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.records import bar_t, daily_t
-from trading_platform.marketdata.provider import Provider, Source
-from trading_platform.marketdata.providers.files import LeanFiles
+from trading_platform.marketdata.provider import Market, Provider, Source
+from trading_platform.marketdata.providers.csv_files import CsvFiles
+from trading_platform.marketdata.providers.lean_files import LeanFiles
+from trading_platform.marketdata.providers.parquet_files import ParquetFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
+from trading_platform.marketdata.store import BarStore, store_session
 
 CALENDAR = ExchangeCalendar()
 EPOCH = date(1970, 1, 1)
@@ -29,6 +32,11 @@ class ProviderContract:
         source = make().source
         assert isinstance(source, Source)
         assert all((source.provider, source.feed, source.adjustment))
+
+    def test_it_lists_its_symbols(self, make: Callable[[], Market]) -> None:
+        symbols = make().symbols
+        assert self.symbol in symbols
+        assert list(symbols) == sorted(set(symbols))
 
     def test_bars_are_records_in_rising_order_within_the_day(self, make: Callable[[], Provider]) -> None:
         bars = make().minute_bars(self.symbol, self.session.day, self.session.after_hours_close)
@@ -91,14 +99,21 @@ class ProviderContract:
         assert (daily.dtype, len(daily)) == (daily_t, 0)
         assert provider.minute_sessions("NOSUCH", self.session.day) == ()
 
+    def test_a_halt_is_told_only_where_no_bar_came(self, make: Callable[[], Provider]) -> None:
+        provider = make()
+        bars = provider.minute_bars(self.symbol, self.session.day, self.session.close)
+        for start in bars["time"].tolist():
+            assert not provider.halted(self.symbol, self.session.day, datetime.fromtimestamp(start + 60, UTC))
+        assert not provider.halted("NOSUCH", self.session.day, self.session.close)
+
     def test_a_day_without_a_session_is_empty(self, make: Callable[[], Provider]) -> None:
         saturday = self.session.day + timedelta(days=5 - self.session.day.weekday())
         assert len(make().minute_bars(self.symbol, saturday, self.session.close + timedelta(days=9))) == 0
 
 
 class TestSimulatedMarket(ProviderContract):
-    symbol = "SIMB"
-    session = CALENDAR.session(date(2024, 5, 8))
+    symbol = "SIMF"
+    session = CALENDAR.session(date(2024, 5, 9))  # SIMF is halted in it
 
     @pytest.fixture
     def make(self) -> Callable[[], Provider]:
@@ -133,3 +148,63 @@ class TestLeanFilesAsRecorded(ProviderContract):
     @pytest.fixture
     def make(self, lean_data: Path) -> Callable[[], Provider]:
         return lambda: LeanFiles(lean_data)
+
+
+def own_bars(session: Session) -> dict[str, list[list[str]]]:
+    """Rows of a user's own files: minute bars of two weeks in exchange time, daily bars of the same, no split."""
+    days = CALENDAR.days(session.day - timedelta(days=14), session.day)
+    clock = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(240, 1200, 3)]
+    minutes = [[f"{day} {time}", "1.0", "1.02", "0.99", "1.01", "7"] for day in days for time in clock]
+    return {"minute": minutes, "daily": [[str(day), "1.0", "1.02", "0.99", "1.01", "9"] for day in days]}
+
+
+class TestCsvFiles(ProviderContract):
+    symbol = "XYZ"
+    session = CALENDAR.session(date(2014, 3, 10))  # the first after a change of the clock
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Callable[[], Provider]:
+        for folder, rows in {**own_bars(self.session), "splits": []}.items():
+            first = {"minute": "time", "daily": "date"}.get(folder)
+            header = "date,ratio" if first is None else f"{first},open,high,low,close,volume"
+            (tmp_path / folder).mkdir()
+            lines = [header, *(",".join(row) for row in rows)]
+            (tmp_path / folder / "XYZ.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return lambda: CsvFiles(tmp_path)
+
+
+class TestParquetFiles(ProviderContract):
+    symbol = "XYZ"
+    session = CALENDAR.session(date(2014, 3, 10))
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Callable[[], Provider]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        when = {"minute": ("time", datetime.fromisoformat), "daily": ("date", date.fromisoformat)}
+        for folder, rows in own_bars(self.session).items():
+            name, read = when[folder]
+            columns = dict(zip((name, "open", "high", "low", "close", "volume"), zip(*rows, strict=True), strict=True))
+            table = {
+                name: [read(text) for text in columns.pop(name)],
+                "volume": [int(text) for text in columns.pop("volume")],
+                **{price: [float(text) for text in texts] for price, texts in columns.items()},
+            }
+            (tmp_path / folder).mkdir()
+            pq.write_table(pa.table(table), tmp_path / folder / "XYZ.parquet")
+        (tmp_path / "splits").mkdir()
+        none = {"date": pa.array([], pa.date32()), "ratio": pa.array([], pa.float64())}
+        pq.write_table(pa.table(none), tmp_path / "splits" / "XYZ.parquet")
+        return lambda: ParquetFiles(tmp_path)
+
+
+class TestStoredSessions(ProviderContract):
+    symbol = "SIMF"
+    session = CALENDAR.session(date(2024, 5, 9))
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Callable[[], Provider]:
+        market = SimulatedMarket(3, CALENDAR)
+        store_session(market, CALENDAR, ("SIMA", "SIMF"), self.session, BarStore(tmp_path))
+        return lambda: ParquetFiles(tmp_path)

@@ -17,7 +17,14 @@ from typing import Any
 from trading_platform_tests.factories.minutes import Decide
 
 # Each imports only from those before it.
-_MODULES = ("risk.rules", "portfolio.exits", "portfolio.sizing", "risk.gate", "portfolio.kernel")
+_MODULES = (
+    "risk.rules",
+    "portfolio.exits",
+    "portfolio.in_symbol",
+    "portfolio.sizing",
+    "risk.gate",
+    "portfolio.kernel",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +50,12 @@ def decide_without(*guards: Guard) -> Decide:
             _replace(name, module)
 
 
-def without_guards(script: str) -> dict[str, Any]:
+def without_guards(script: str, *arguments: str) -> dict[str, Any]:
     """What `script` prints as JSON when it is run uncompiled."""
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
-    run = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True, env=environment)
+    command = [sys.executable, script, *arguments]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout)
     return told

@@ -12,7 +12,7 @@ import numpy as np
 
 from trading_platform.config.settings import Limits
 from trading_platform.domain.compiled import empty_records
-from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, TradingMode, Verdict
+from trading_platform.domain.decisions import DecisionKind, ExitCause, OrderShape, Rule, TradingMode, Verdict
 from trading_platform.domain.money import dollars_from_units, units_from_dollars
 from trading_platform.domain.records import book_t, decision_t, entry_t, plan_t, position_t, seen_t, strategy_t
 from trading_platform.domain.signals import TargetIn, TriggerOn
@@ -23,8 +23,12 @@ from trading_platform.risk.limits import to_record
 Values = dict[str, Any]
 Decide = Callable[..., int]
 
+NOW = 1_381_329_060
+"""The end of the bar of minute 60, on 2013-10-09."""
+
 BOOK: Values = {
     "minute": 60,
+    "now": NOW,
     "session_minutes": 390,
     "cash": "100000",
     "open_equity": "100000",
@@ -48,9 +52,21 @@ HOLDING: Values = {
     "mark": "10.00",
     "highest_close": "10.00",
     "setup": 1,
+    "ordered": 100,
+    "entered_at": NOW - 1_800,
+    "stop_orders": 1,
 }
 SEEN: Values = {"present": 1, "close": "10.00"}
-ENTRY: Values = {"price": "10.00", "stop": "9.00", "valid_bars": 1, "setup": 1}
+ENTRY: Values = {
+    "price": "10.00",
+    "stop": "9.00",
+    "valid_bars": 1,
+    "setup": 1,
+    "average_volume": 10_000_000,
+    "bar_volume": 1_000_000,
+}
+SHAPES = OrderShape.MARKET | OrderShape.LIMIT | OrderShape.STOP | OrderShape.DAY | OrderShape.ATTACHED_STOP
+"""What an ordinary venue takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +128,7 @@ class Records:
 
 def records(scene: Scene) -> Records:
     """The flat records of a scene."""
-    limits = to_record(Limits())
+    limits = to_record(Limits(), SHAPES)
     put(limits[0], scene.limits)
     positions = empty_records(len(scene.holdings) + len(scene.entries), position_t)
     for record, changes in zip(positions, scene.holdings, strict=False):
@@ -146,7 +162,7 @@ def put(record: Any, *changes: Values) -> None:
 
 
 def line(record: Any) -> str:
-    """A decision as text: `exit 40 TARGET leg 1 resized REDUCE_ONLY 50/40`."""
+    """A decision as text: `exit 40 TARGET leg 1 resized REDUCE_ONLY 50/40`. A cancel can name the rule that wants it."""
     kind = DecisionKind(int(record["kind"]))
     words = [kind.name.lower(), str(record["quantity"])]
     if kind is DecisionKind.PROTECT and record["stop_price"]:
@@ -155,10 +171,11 @@ def line(record: Any) -> str:
         words.append(ExitCause(int(record["reason"])).name)
     if record["leg"]:
         words.append(f"leg {record['leg']}")
-    verdict = Verdict(int(record["verdict"]))
+    verdict, rule = Verdict(int(record["verdict"])), Rule(int(record["rule"]))
     if verdict is not Verdict.APPROVED:
-        rule = Rule(int(record["rule"])).name
-        words.append(f"{verdict.name.lower()} {rule} {record['measure']}/{record['limit']}")
+        words.append(verdict.name.lower())
+    if rule is not Rule.NONE:
+        words.append(f"{rule.name} {record['measure']}/{record['limit']}")
     return " ".join(words)
 
 

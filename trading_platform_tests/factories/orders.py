@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trading_platform.domain.decisions import Decision, DecisionKind, ExitCause, Rule, Verdict
-from trading_platform.domain.orders import BrokerOrder, OrderIntent, OrderState, OrderStatus
+from trading_platform.domain.orders import BrokerOrder, OrderIntent, OrderState, OrderStatus, TimeInForce
 
 OPEN: Final = datetime(2013, 10, 9, 13, 30, tzinfo=UTC)
 """The open of a session."""
@@ -51,6 +51,7 @@ def at_broker(intent: OrderIntent, quantity: int, *, filled: int = 0) -> dict[st
         symbol=intent.symbol,
         side=intent.side,
         type=intent.type,
+        time_in_force=TimeInForce.DAY,
         quantity=quantity,
         filled=filled,
         state=OrderState.ACKNOWLEDGED,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.orders import OrderEvent, OrderState
 from trading_platform.ledger.connection import transaction
@@ -22,6 +23,7 @@ COLUMNS = {
     "intents": "attempt",
     "order_events": "sequence",
     "fills": "quantity",
+    "commands": "session",
 }
 CHANGES = ("UPDATE {table} SET {column} = {column} + 1", "DELETE FROM {table}", "TRUNCATE {table} CASCADE")
 
@@ -36,6 +38,7 @@ def full(ledger: Ledger, values: "LedgerValues") -> Ledger:
     at = values.bar(1)
     ledger.append_events([OrderEvent(intent_id=entry.id, state=OrderState.ACKNOWLEDGED, at=at)])
     ledger.book_executions([values.execution(entry, "e1", 10, "10")], {}, at)
+    ledger.append_command(CommandAction.FLATTEN, at=at, who="ada", reason="news", session=values.session)
     return ledger
 
 

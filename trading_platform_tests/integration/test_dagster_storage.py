@@ -224,8 +224,11 @@ def test_the_file_of_settings_says_where_the_database_is(checkout: Path, fresh_d
     assert done.returncode == 0, done.stderr
     assert (checkout / "named" / "db" / "password").exists()
 
-    settings.write_text(json.dumps({"database_url": fresh_database(), "data_folder": str(checkout / "other")}))
-    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), TRADING_PLATFORM_CONFIG=str(settings))
+    # An address may hold a password, so it stands in a file of its own.
+    settings.write_text(json.dumps({"data_folder": str(checkout / "other")}))
+    (checkout / "database_url").write_text(fresh_database())
+    named = {"TRADING_PLATFORM_CONFIG": str(settings), "DATABASE_URL_FILE": str(checkout / "database_url")}
+    done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), **named)
     assert done.returncode == 0, done.stderr
     assert not (checkout / "other").exists()
     assert not (checkout / "var" / "db").exists()

@@ -147,7 +147,7 @@ def test_what_it_trades_by_is_the_file_whatever_the_environment_says(tmp_path: P
         None,
     )
     named = settings.database_url
-    assert (named.get_secret_value() if named is not None else None) == address
+    assert (named.reveal() if named is not None else None) == address
 
 
 def test_the_file_holds_no_address_and_one_that_cannot_be_written_is_named(tmp_path: Path) -> None:

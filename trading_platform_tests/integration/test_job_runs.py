@@ -36,13 +36,19 @@ def test_each_question_to_a_dead_database_says_how_to_go_on(
     server.start()
     database = server.url(DAGSTER)
     with explained(database), open_instance(checkout.folder) as instance:
-        session = platform.simulated_session(HALF_DAY)
-        runs = JobRuns(platform, instance, database, session)
+        runs = JobRuns(platform, instance, database)
         # The control: while it answers, nothing is said.
         runs.end_abandoned()
-        assert runs.finished() == 0
+        assert runs.finished(HALF_DAY) == 0
         server.stop()
-        for ask in (runs.end_abandoned, runs.finished, lambda: runs(HALF_DAY, 0)):
+        for ask in (
+            runs.end_abandoned,
+            lambda: runs.finished(HALF_DAY),
+            lambda: runs.is_closed(HALF_DAY),
+            lambda: runs.open(HALF_DAY),
+            lambda: runs(HALF_DAY, 0),
+            lambda: runs.close(HALF_DAY),
+        ):
             with pytest.raises(DatabaseUnavailable, match="trading-platform db start"):
                 ask()
     platform.close()

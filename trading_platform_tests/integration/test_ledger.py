@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, TradingMode, Verdict
 from trading_platform.domain.errors import DatabaseUnavailable, Inconsistent, InvalidInput, NotOwner
+from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import (
     Execution,
     IntentKind,
@@ -32,6 +33,7 @@ from trading_platform.ledger import migrate
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
+from trading_platform.ledger.queries import SessionTimes
 
 if TYPE_CHECKING:
     from trading_platform_tests.integration.conftest import LedgerValues
@@ -88,6 +90,25 @@ def test_a_session_finishes_once(ledger: Ledger) -> None:
     with pytest.raises(InvalidInput, match="2013-10-10"):
         ledger.finish_session(date(2013, 10, 10), NOW)
     assert ledger.session_configuration(date(2013, 10, 10)) is None
+
+
+def test_the_latest_session_is_told_with_its_times(ledger: Ledger) -> None:
+    later = SESSION + timedelta(days=1)
+    ledger.open_session(later, {}, NOW)
+    ledger.finish_session(SESSION, NOW)
+    assert ledger.last_session() == SessionTimes(session=later, opened_at=NOW, finished_at=None)
+    ledger.finish_session(later, NOW + timedelta(hours=1))
+    assert ledger.last_session() == SessionTimes(session=later, opened_at=NOW, finished_at=NOW + timedelta(hours=1))
+    assert Ledger(ledger.engine, book="live").last_session() is None
+
+
+def test_who_owns_the_book_is_told_until_it_is_given_back(ledger: Ledger) -> None:
+    assert ledger.owners() == ()
+    with ledger.take("job") as lease:
+        (owner,) = ledger.owners()
+        assert (owner.owner, owner.shards, owner.leased) == ("job", SHARDS, True)
+        assert owner.lease_until <= lease.renew()
+    assert ledger.owners() == ()
 
 
 # Cycles.
@@ -232,6 +253,15 @@ def test_an_order_goes_through_its_life(ledger: Ledger, values: "LedgerValues") 
     ]
     assert ledger.order("tp-none") is None
     assert ledger.orders(date(2013, 10, 10)) == ()
+
+
+def test_orders_are_found_by_their_ids(ledger: Ledger, values: "LedgerValues") -> None:
+    first, second = values.intent(0), values.intent(1)
+    record_intents(ledger, first, second)
+    ledger.append_events([event(second, OrderState.UNKNOWN)])
+    found = ledger.orders_by_id([second.id, "tp-none"])
+    assert found == {second.id: ledger.order(second.id)}
+    assert Ledger(ledger.engine, book="live").orders_by_id([first.id]) == {}
 
 
 def test_a_step_that_cannot_follow_what_is_recorded_is_refused(ledger: Ledger, values: "LedgerValues") -> None:

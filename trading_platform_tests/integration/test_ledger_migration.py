@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +13,11 @@ from alembic.runtime.migration import MigrationContext
 
 from trading_platform.ledger import migrate
 from trading_platform.ledger.connection import open_engine
+from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.schema import APPEND_ONLY_TABLES, metadata
+
+if TYPE_CHECKING:
+    from trading_platform_tests.integration.conftest import LedgerValues
 
 CATALOGUE = {
     "columns": """
@@ -87,6 +93,47 @@ def test_several_processes_may_migrate_at_once(new_engine: Callable[[], sa.Engin
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate.upgrade(engine), range(4)))
     assert migrate.current_revision(engine) == migrate.head_revision()
+
+
+@pytest.mark.parametrize("part", ["columns", "constraints", "indexes"])
+def test_a_migration_only_adds(new_engine: Callable[[], sa.Engine], part: str) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine, "0001")
+    before = catalogue(engine, part)
+    migrate.upgrade(engine)
+    after = catalogue(engine, part)
+    assert before < after
+    if part == "columns":
+        tables = {row[0] for row in before}
+        new = [row for row in after - before if row[0] in tables]
+        # The version before this one does not fill them.
+        assert all(default is not None or not not_null for _, _, _, not_null, _, default, _ in new)
+
+
+def test_what_the_version_before_has_written_stays_and_it_can_go_on_writing(
+    new_engine: Callable[[], sa.Engine], values: "LedgerValues"
+) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine, "0001")
+    ledger = Ledger(engine, book=values.book)
+    ledger.open_book(Decimal(100_000), values.bar(0))
+    ledger.open_session(values.session, {}, values.bar(0))
+    with ledger.take("job") as lease:
+        ledger.record_cycle(values.cycle(0), [values.intent(0)], lease.ownership)
+        migrate.upgrade(engine)
+        # What follows are the statements of the version before: it knows nothing of commands.
+        ledger.record_cycle(values.cycle(1), [values.intent(1)], lease.ownership)
+    assert [one.bar_time for one in ledger.cycles(values.session)] == [values.bar(0), values.bar(1)]
+    assert ledger.entries_sent(values.session) == {("gap_and_go", "IBM"): 2}
+
+
+def test_whether_a_database_is_behind() -> None:
+    assert [migrate.is_behind(revision) for revision in (None, "0001", migrate.head_revision(), "9999")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_migration_can_be_taken_back(new_engine: Callable[[], sa.Engine]) -> None:

@@ -19,16 +19,15 @@ from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.load import load
 from trading_platform.defs.build import build_defs
 from trading_platform.defs.jobs import market_session
-from trading_platform.defs.ops import DESK
-from trading_platform.defs.resources import TradingDesk
+from trading_platform.defs.resources import DESK, TradingDesk
+from trading_platform.defs.said import BOOK_TAG
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import NotOwner
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.terminal.job_runs import JobRuns
 from trading_platform_tests.sessions.console import HALF_DAY, HALF_DAY_MINUTES, SOURCES
 
-LINEAGE = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl")
-BOOK_TAG = "trading_platform/book"
+LINEAGE = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl", "equity")
 NUMBERS = {
     "bars": {"bars", "symbols", "problems"},
     "signals": {"entries", "exit_reasons", "faults"},
@@ -36,7 +35,8 @@ NUMBERS = {
     "orders": {"sent", "intents"},
     "fills": {"booked", "looked_up", "breaks"},
     "positions": {"positions", "cash"},
-    "pnl": {"realised", "unrealised", "fees", "net", "equity"},
+    "pnl": {"realised", "unrealised", "fees", "net"},
+    "equity": {"equity"},
 }
 NOT_ITS_TURN = (
     "of the session 2024-07-03 is not its turn: 6 minutes are recorded."
@@ -67,7 +67,7 @@ class Job:
 
     def run(self, *, fails: bool = False, **tick: Any) -> dg.ExecuteInProcessResult:
         """One run, as one that is launched with `tick` as configuration, or with none."""
-        job = build_defs({DESK: TradingDesk(self.platform)}).resolve_job_def(market_session.name)
+        job = build_defs({DESK: TradingDesk(self.platform)}, self.platform.settings).resolve_job_def(market_session.name)
         config = {"ops": {"fetch_market_data": {"config": tick}}} if tick else {}
         return job.execute_in_process(run_config=config, instance=self.instance, raise_on_error=not fails)
 
@@ -90,7 +90,7 @@ class Job:
         """The metadata of the run's materialization of `asset`, of which there is one."""
         events = self.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
         found = [event.asset_materialization for event in events]
-        (mine,) = [one for one in found if one is not None and one.asset_key == dg.AssetKey(asset)]
+        (mine,) = [one for one in found if one is not None and one.asset_key == dg.AssetKey(["intraday", asset])]
         return {name: value.value for name, value in mine.metadata.items()}
 
 
@@ -240,7 +240,7 @@ def test_a_driven_run_is_found_by_its_book_and_its_bar(job: Job) -> None:
     job.reach(35)
     runs = JobRuns(job.platform, job.instance, "unused")
     assert runs(HALF_DAY, 35).positions == 0
-    assert runs.finished() == 1
+    assert runs.finished(HALF_DAY) == 1
     (run,) = job.instance.get_runs(dg.RunsFilter(tags={"trading_platform/bar": "2024-07-03 10:05"}))
     assert run.tags[BOOK_TAG] == "paper"
     # Without its repository the job's page would not list it.
@@ -284,11 +284,15 @@ def test_each_asset_comes_from_the_one_before_it() -> None:
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert set(parents) == set(LINEAGE)
-    assert parents["bars"] == set()
-    for asset, source in zip(LINEAGE[1:], LINEAGE, strict=False):
-        assert source in parents[asset]
+    minute = [f"intraday/{name}" for name in LINEAGE]
+    session = ["reconciliation", *LINEAGE[:-1], "performance"]
+    assert set(parents) == {*minute, *session}
+    assert parents["intraday/bars"] == set()
+    for chain in (minute, session):
+        for asset, source in zip(chain[1:], chain, strict=False):
+            assert source in parents[asset]
     # Profit is valued at the bars, so it leads to them twice.
+    assert parents["intraday/pnl"] == {"intraday/positions", "intraday/bars"}
     assert parents["pnl"] == {"positions", "bars"}
 
 

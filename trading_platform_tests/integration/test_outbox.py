@@ -1,23 +1,17 @@
 """What is committed is sent in order, each answer is recorded before the next is sent, and only by the owner."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trading_platform.bootstrap import Platform
-from trading_platform.calendars.sessions import bar_time
 from trading_platform.domain.errors import Inconsistent, NotOwner
-from trading_platform.domain.ids import intent_id
 from trading_platform.domain.orders import (
     Accepted,
     IntentKind,
     Order,
-    OrderEvent,
-    OrderIntent,
     OrderState,
     OrderType,
     Rejected,
@@ -25,56 +19,12 @@ from trading_platform.domain.orders import (
     Unknown,
 )
 from trading_platform.ledger.ledger import Ledger
-from trading_platform.ledger.ownership import Lease
-from trading_platform.orders.outbox import Outbox
 from trading_platform_tests.sessions.books import Book, exchange_orders, pass_time
+from trading_platform_tests.sessions.desk import SOON, Desk
 from trading_platform_tests.sessions.line import Line
 from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
 
-SOON = timedelta(seconds=4)
 BUY, SELL = Side.BUY, Side.SELL
-
-
-class Desk:
-    """A ledger and a venue at the tick of minute 1, with the book's shards taken."""
-
-    def __init__(self, platform: Platform, lease: Lease) -> None:
-        self.platform, self.lease = platform, lease
-        self.ledger, self.broker = platform.ledger, platform.broker
-
-    def intent(self, kind: IntentKind, side: Side, symbol: str = "AAA", quantity: int = 10, **more: Any) -> OrderIntent:
-        start = bar_time(self.platform.calendar.session(DAY), 1)
-        leg = more.pop("leg", 0)
-        return OrderIntent(
-            id=intent_id(
-                book=self.ledger.book, strategy="s", symbol=symbol, bar_time=start, kind=kind, leg=leg, attempt=0
-            ),
-            book=self.ledger.book,
-            strategy="s",
-            symbol=symbol,
-            bar_time=start,
-            kind=kind,
-            leg=leg,
-            attempt=0,
-            side=side,
-            type=more.pop("type", OrderType.MARKET),
-            quantity=quantity,
-            **more,
-        )
-
-    def send(self, *intents: OrderIntent, broker: Any = None, deadline: timedelta = SOON) -> int:
-        """Commit the intents, then send them."""
-        self.ledger.record_intents(DAY, intents, self.lease.ownership)
-        return self.outbox(broker, deadline).send(intents, self.lease.ownership)
-
-    def outbox(self, broker: Any = None, deadline: timedelta = SOON) -> Outbox:
-        return Outbox(ledger=self.ledger, broker=broker or self.broker, clock=self.platform.clock, deadline=deadline)
-
-    def life(self, intent: OrderIntent) -> list[OrderState]:
-        return [event.state for event in self.ledger.events(intent.id)]
-
-    def last(self, intent: OrderIntent) -> OrderEvent:
-        return self.ledger.events(intent.id)[-1]
 
 
 @pytest.fixture

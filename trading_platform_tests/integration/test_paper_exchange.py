@@ -22,6 +22,7 @@ from trading_platform.brokers import paper_book
 from trading_platform.brokers.fees import fee_schedule
 from trading_platform.brokers.paper import PaperExchange
 from trading_platform.brokers.paper_book import PaperBook
+from trading_platform.brokers.paper_schema import MIGRATION_FROM_1
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.compiled import empty_records
@@ -32,12 +33,14 @@ from trading_platform.domain.orders import (
     Absent,
     Accepted,
     AttachedStop,
+    AttachedTarget,
     Found,
     Order,
     OrderState,
     OrderType,
     Rejected,
     Side,
+    TimeInForce,
     Unknown,
 )
 from trading_platform.domain.records import bar_t
@@ -53,15 +56,21 @@ def at(text: str, day: date = DAY) -> datetime:
     return datetime.fromisoformat(f"{day.isoformat()}T{text}+00:00")
 
 
+TUESDAY, THURSDAY, FRIDAY, MONDAY = (DAY + timedelta(days=days) for days in (-1, 1, 2, 5))
+
+
 def session_of(day: date) -> Session:
-    """Sessions on 9 and 10 October; another day has none."""
-    if day not in (DAY, DAY + timedelta(days=1)):
+    """Tuesday and Wednesday are sessions, Thursday is a half day, Friday a holiday, and Monday a session again."""
+    if day not in (TUESDAY, DAY, THURSDAY, MONDAY):
         raise InvalidInput(f"{day} is not a session")
-    return Session(day=day, open=at("13:30:00", day), close=at("20:00:00", day))
+    return Session(day=day, open=at("13:30:00", day), close=at("17:00:00" if day == THURSDAY else "20:00:00", day))
 
 
 class Market:
-    """Bars by symbol: those given by their minute (`13:31`), and `FLAT` in every minute of the day that has none."""
+    """Bars by symbol: those given by their minute (`13:31`), and `FLAT` in every minute that has none.
+
+    A minute of one day alone is given as `2013-10-14 13:31`.
+    """
 
     def __init__(self, given: dict[str, dict[str, str]], *, otherwise: str | None = FLAT) -> None:
         self.given, self.otherwise = given, otherwise
@@ -70,7 +79,8 @@ class Market:
         rows = []
         moment = session_of(day).open
         while symbol in self.given and moment + timedelta(minutes=1) <= until and moment < session_of(day).close:
-            text = self.given[symbol].get(moment.strftime("%H:%M"), self.otherwise)
+            given = self.given[symbol]
+            text = given.get(moment.strftime("%H:%M"), given.get(f"{moment:%Y-%m-%d %H:%M}", self.otherwise))
             if text is not None:
                 *prices, volume = text.split()
                 rows.append((int(moment.timestamp()), *map(units_from_dollars, prices), int(volume)))
@@ -97,19 +107,26 @@ class Desk:
         self.clock.advance_to(at(text, day))
 
     def submit(self, intent: str, text: str, *, symbol: str = "IBM") -> Accepted | Rejected | Unknown:
-        """`buy market 100`, `buy limit 100 at 9.90`, `buy market 100 stop 9.50`."""
+        """`buy market 100`, `buy stop-limit 100 at 10.10 limit 10.20`, `buy market 100 stop 9.50 target 11.00 gtc`."""
         words = text.split()
-        prices = dict(zip(words[3::2], map(Decimal, words[4::2]), strict=True))
+        time_in_force = TimeInForce.GTC if words[-1] == "gtc" else TimeInForce.DAY
+        numbers = words[3:-1] if words[-1] == "gtc" else words[3:]
+        prices = dict(zip(numbers[::2], map(Decimal, numbers[1::2]), strict=True))
+        stops = words[1].startswith("stop")
         order = Order(
             intent_id=intent,
             symbol=symbol,
             side=Side(words[0]),
-            type=OrderType(words[1]),
+            type=OrderType(words[1].replace("-", "_")),
             quantity=int(words[2]),
-            limit_price=prices.get("at") if words[1] == "limit" else None,
-            stop_price=prices.get("at") if words[1] == "stop" else None,
+            limit_price=prices.get("at") if words[1] == "limit" else prices.get("limit"),
+            stop_price=prices.get("at") if stops else None,
+            time_in_force=time_in_force,
             attached_stop=AttachedStop(intent_id=f"{intent}-stop", stop_price=prices["stop"])
             if "stop" in prices
+            else None,
+            attached_target=AttachedTarget(intent_id=f"{intent}-target", limit_price=prices["target"])
+            if "target" in prices
             else None,
         )
         return self.broker.submit(order, self.deadline())
@@ -309,28 +326,165 @@ def test_orders_of_yesterday_are_ended_before_today(desk: Callable[..., Desk]) -
     trade = desk({"13:35": "9.50 9.50 9.50 9.50 1000"})
     trade.submit("a", "buy limit 100 at 9.90")
     trade.submit("b", "buy limit 100 at 9.00")
-    tomorrow = DAY + timedelta(days=1)
-    trade.until("13:31:00", tomorrow)
+    trade.until("13:31:00", THURSDAY)
     trade.submit("c", "buy market 10")
-    trade.until("13:32:00", tomorrow)
+    trade.until("13:32:00", THURSDAY)
     assert trade.executions() == ["a 100 at 9.50 fee 1.00 time 13:35:59", "c 10 at 10.01 fee 1.00 time 13:31:59"]
     assert trade.state("b") is OrderState.EXPIRED
 
 
 @pytest.mark.parametrize(
-    ("now", "day", "why"),
+    ("day", "now", "filled"),
     [
-        ("13:29:59", DAY, "closed"),
-        ("20:00:00", DAY, "closed"),
-        ("19:59:11", DAY, "no minute of the session is left"),
-        ("14:00:00", DAY + timedelta(days=2), "no session today"),
+        (DAY, "05:00:00", at("13:30:59")),
+        (DAY, "13:29:59", at("13:30:59")),
+        (DAY, "20:00:00", at("13:30:59", THURSDAY)),
+        (THURSDAY, "16:59:05", at("16:59:59", THURSDAY)),
+        (THURSDAY, "17:00:00", at("13:30:59", MONDAY)),
+        (FRIDAY, "14:00:00", at("13:30:59", MONDAY)),
+        (FRIDAY + timedelta(days=1), "14:00:00", at("13:30:59", MONDAY)),
     ],
 )
-def test_out_of_hours_nothing_is_taken(desk: Callable[..., Desk], now: str, day: date, why: str) -> None:
-    trade = desk(start="13:00:00")
+@pytest.mark.parametrize("time_in_force", ["", " gtc"])
+def test_an_order_that_arrives_out_of_hours_waits_for_the_next_open(
+    desk: Callable[..., Desk], day: date, now: str, filled: datetime, time_in_force: str
+) -> None:
+    trade = desk(start="05:00:00")
     trade.until(now, day)
-    assert why in reason(trade.submit("a", "buy market 100"))
+    assert isinstance(trade.submit("a", f"buy market 10{time_in_force}"), Accepted)
+    trade.until("14:00:00", MONDAY)
+    assert [done.time for done in trade.broker.executions(EARLIEST)] == [filled]
+
+
+def test_a_day_order_that_waited_for_the_open_expires_at_that_sessions_close(desk: Callable[..., Desk]) -> None:
+    trade = desk(start="20:00:00")
+    trade.submit("a", "buy limit 10 at 9.00")
+    trade.until("16:59:59", THURSDAY)
+    assert trade.state("a") is OrderState.ACKNOWLEDGED
+    trade.until("17:00:00", THURSDAY)
+    assert trade.state("a") is OrderState.EXPIRED
+
+
+def test_a_close_that_waits_for_a_late_bar_does_not_end_the_orders_of_the_next_session(
+    desk: Callable[..., Desk],
+) -> None:
+    trade = desk({"13:30": FLAT, "19:58": FLAT}, start="19:58:00", otherwise=None, bar_patience=timedelta(seconds=20))
+    trade.submit("today", "buy limit 10 at 9.00")
+    trade.until("20:00:05")
+    trade.submit("tomorrow", "buy market 10")
+    assert trade.state("today") is OrderState.ACKNOWLEDGED
+    trade.until("20:00:30")
+    assert (trade.state("today"), trade.state("tomorrow")) == (OrderState.EXPIRED, OrderState.ACKNOWLEDGED)
+    trade.until("13:32:00", THURSDAY)
+    assert [done.time for done in trade.broker.executions(EARLIEST)] == [at("13:30:59", THURSDAY)]
+
+
+def test_in_the_last_minute_a_day_order_comes_too_late_and_a_gtc_order_waits_for_the_next_open(
+    desk: Callable[..., Desk],
+) -> None:
+    trade = desk(start="19:59:11")
+    assert "no minute of the session is left" in reason(trade.submit("a", "buy market 10"))
     assert trade.broker.find("a") == Absent()
+    trade.submit("b", "buy market 10 gtc")
+    trade.until("13:31:00", THURSDAY)
+    assert [done.time for done in trade.broker.executions(EARLIEST)] == [at("13:30:59", THURSDAY)]
+
+
+def test_where_no_session_follows_nothing_is_taken(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.until("20:00:00", MONDAY)
+    assert "no session in the 10 days from 2013-10-14 on" in reason(trade.submit("a", "buy market 10"))
+
+
+# Orders that live on.
+
+
+def test_a_gtc_order_lives_over_a_night_a_half_day_a_holiday_and_a_weekend(desk: Callable[..., Desk]) -> None:
+    trade = desk({"2013-10-14 13:35": "9.50 9.60 9.40 9.50 100000"})
+    trade.submit("a", "buy limit 100 at 9.90 gtc")
+    for text, day in (("20:00:00", DAY), ("17:00:00", THURSDAY), ("15:00:00", FRIDAY), ("13:35:59", MONDAY)):
+        trade.until(text, day)
+        assert trade.state("a") is OrderState.ACKNOWLEDGED
+    trade.until("13:36:00", MONDAY)
+    assert [done.time for done in trade.broker.executions(EARLIEST)] == [at("13:35:59", MONDAY)]
+
+
+def test_what_is_left_of_a_gtc_order_goes_on_in_the_next_session(desk: Callable[..., Desk]) -> None:
+    trade = desk({"2013-10-09 19:59": "10.00 10.00 10.00 10.00 600"}, start="19:59:00")
+    trade.submit("a", "buy market 100 stop 9.50 gtc")
+    trade.until("20:00:00")
+    assert (trade.state("a"), trade.state("a-stop")) == (OrderState.PARTIALLY_FILLED, OrderState.ACKNOWLEDGED)
+    trade.until("13:31:00", THURSDAY)
+    assert trade.executions() == ["a 60 at 10.01 fee 1.00 time 19:59:59", "a 40 at 10.01 fee 0.00 time 13:30:59"]
+    assert {order.intent_id: order.quantity for order in trade.broker.open_orders()} == {"a-stop": 100}
+
+
+def test_the_rest_of_a_triggered_gtc_stop_is_sold_at_the_next_sessions_open(desk: Callable[..., Desk]) -> None:
+    trade = desk(
+        {"2013-10-09 19:59": "9.40 9.50 9.30 9.40 600", "2013-10-10 13:30": "10.50 10.50 10.50 10.50 10000"},
+        start="19:00:00",
+    )
+    trade.submit("a", "buy market 100 stop 9.50 target 12.00 gtc")
+    trade.until("13:31:00", THURSDAY)
+    assert trade.executions()[1:] == [
+        "a-stop 60 at 9.39 fee 1.00 time 19:59:59",
+        "a-stop 40 at 10.49 fee 0.00 time 13:30:59",
+    ]
+    assert trade.broker.open_orders() == ()
+
+
+def test_sessions_that_nobody_looked_at_give_the_same_as_those_that_were_looked_at(
+    desk: Callable[..., Desk], tmp_path: Path
+) -> None:
+    given = {
+        "2013-10-09 15:00": "10.20 10.60 10.10 10.50 600",
+        "2013-10-10 16:59": "9.00 9.10 8.90 9.00 300",
+        "2013-10-14 13:30": "9.20 9.30 9.10 9.20 100000",
+        "2013-10-14 15:00": "8.00 8.10 7.90 8.00 100000",
+    }
+    watched = desk(given)
+    left = Desk(tmp_path / "other.sqlite", watched.market, "13:31:03")
+    for trade in (watched, left):
+        trade.submit("a", "buy market 100 stop 9.50 target 10.50 gtc")
+        trade.submit("b", "buy limit 100 at 8.50 stop 7.00 target 9.00 gtc")
+        trade.submit("c", "buy limit 100 at 8.50")
+    for day in (DAY, THURSDAY, FRIDAY, MONDAY):
+        for hour in range(14, 23):
+            watched.until(f"{hour}:00:30", day)
+            watched.broker.positions()
+            watched.broker.close()
+            watched.broker = watched.opened()
+    left.until("22:00:30", MONDAY)
+    assert watched.executions() == left.executions()
+    assert watched.executions()[1:] == [
+        "a-target 60 at 10.50 fee 1.00 time 15:00:59",
+        "a-stop 30 at 8.99 fee 1.00 time 16:59:59",
+        "a-stop 10 at 9.19 fee 0.00 time 13:30:59",
+        "b 100 at 8.00 fee 1.00 time 15:00:59",
+        # Monday's bars after it are flat at 10.00: the target's.
+        "b-target 100 at 10.00 fee 1.00 time 15:01:59",
+    ]
+    assert watched.broker.open_orders() == left.broker.open_orders() == ()
+    left.broker.close()
+
+
+def test_a_session_that_was_quiet_is_not_matched_again(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy limit 100 at 9.00 gtc")
+    trade.until("15:00:00", MONDAY)
+    trade.broker.positions()
+    trade.broker.close()
+    asked: list[date] = []
+    market = trade.market
+
+    def bars(symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
+        asked.append(day)
+        return market(symbol, day, until)
+
+    trade.market = bars  # type: ignore[assignment]
+    trade.broker = trade.opened()
+    trade.broker.positions()
+    assert set(asked) == {MONDAY}
 
 
 # What is taken.
@@ -351,6 +505,21 @@ def test_out_of_hours_nothing_is_taken(desk: Callable[..., Desk], now: str, day:
         ("buy stop 9091 at 11.00", "buying power"),
         ("sell market 10 stop 9.00", "protects a buy"),
         ("sell market 1", "no short sales"),
+        ("buy stop-limit 10 at 10.10", "has a limit price"),
+        ("buy stop 10 at 10.10 limit 10.20", "has a limit price"),
+        ("buy market 10 limit 10.20", "has a limit price"),
+        ("buy stop-limit 10 at 10.105 limit 10.20", "not on the tick"),
+        ("buy stop-limit 10 at 10.10 limit 10.205", "not on the tick"),
+        ("buy stop-limit 9091 at 10.10 limit 11.00", "buying power"),
+        ("buy market 10 stop 9.50 target 10.505", "not on the tick"),
+        ("buy market 10 target 10.50", "a bracket has both"),
+        ("sell market 10 stop 9.00 target 11.00", "protects a buy"),
+        ("buy market 10 stop 10.00 target 10.50", "stop, 10.00, is not below the entry's price, 10.0000"),
+        ("buy market 10 stop 9.50 target 10.00", "target, 10.00, is not above the entry's price, 10.0000"),
+        ("buy limit 10 at 9.90 stop 9.90 target 10.50", "stop, 9.90, is not below the entry's price, 9.90"),
+        ("buy limit 10 at 9.90 stop 9.50 target 9.90", "target, 9.90, is not above the entry's price, 9.90"),
+        ("buy stop-limit 10 at 10.10 limit 10.20 stop 10.10 target 10.30", "not below the entry's price, 10.10"),
+        ("buy stop-limit 10 at 10.10 limit 10.20 stop 9.50 target 10.20", "not above the entry's price, 10.20"),
     ],
 )
 def test_a_refusal_says_why(desk: Callable[..., Desk], order: str, why: str) -> None:
@@ -367,6 +536,11 @@ def test_a_refusal_says_why(desk: Callable[..., Desk], order: str, why: str) -> 
         "buy market 10000",
         "buy limit 10526 at 9.50",
         "buy stop 9090 at 11.00",
+        "buy stop-limit 9090 at 10.10 limit 11.00",
+        "buy market 10 stop 9.99 target 10.01",
+        "buy limit 10 at 9.90 stop 9.89 target 9.91",
+        "buy stop 10 at 10.10 stop 10.09 target 10.11",
+        "buy stop-limit 10 at 10.10 limit 10.20 stop 10.09 target 10.21",
     ],
 )
 def test_what_just_fits_is_taken(desk: Callable[..., Desk], order: str) -> None:
@@ -391,6 +565,60 @@ def test_attached_stops_offer_what_they_protect(desk: Callable[..., Desk]) -> No
     trade.broker.reduce("a-stop", 70, trade.deadline())
     assert isinstance(trade.submit("b", "sell market 30"), Accepted)
     assert "of them on offer" in reason(trade.submit("c", "sell limit 1 at 11.00"))
+
+
+def test_out_of_hours_a_buy_holds_buying_power_at_the_last_close(desk: Callable[..., Desk]) -> None:
+    trade = desk({"2013-10-09 19:59": "12.00 12.00 12.00 12.00 1000"})
+    trade.until("20:00:00")
+    assert "100008.0000" in reason(trade.submit("a", "buy market 8334"))
+    assert isinstance(trade.submit("a", "buy market 8333"), Accepted)
+
+
+def test_a_bracket_offers_its_shares_once(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy market 100 stop 9.50 target 10.50")
+    trade.submit("b", "buy market 100")
+    trade.until("13:32:00")
+    assert "200 held, 100 of them on offer" in reason(trade.submit("c", "sell market 101"))
+    assert isinstance(trade.submit("c", "sell market 100"), Accepted)
+
+
+def test_a_brackets_two_legs_share_what_their_entry_bought_to_the_last_share(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:32": "10.60 10.60 10.60 10.60 600", "13:33": "9.00 9.00 9.00 9.00 100000"})
+    trade.submit("a", "buy market 100 stop 9.50 target 10.50")
+    trade.until("13:34:00")
+    assert trade.executions()[1:] == [
+        "a-target 60 at 10.60 fee 1.00 time 13:32:59",
+        "a-stop 40 at 8.99 fee 1.00 time 13:33:59",
+    ]
+    assert (trade.state("a-target"), trade.state("a-stop")) == (OrderState.FILLED, OrderState.FILLED)
+    assert (trade.broker.positions(), trade.broker.open_orders()) == ({}, ())
+
+
+def test_a_reduced_bracket_grows_with_what_its_entry_still_buys(desk: Callable[..., Desk]) -> None:
+    trade = desk({"13:31": "10.00 10.00 10.00 10.00 600"})
+    trade.submit("a", "buy market 100 stop 9.50 target 10.50")
+    trade.until("13:32:00")
+    trade.broker.reduce("a-target", 50, trade.deadline())
+    assert isinstance(trade.submit("b", "sell market 10"), Accepted)
+    trade.until("13:33:00")
+    assert {order.intent_id: order.quantity for order in trade.broker.open_orders()} == {"a-stop": 90, "a-target": 90}
+    assert trade.broker.positions() == {"IBM": 90}
+
+
+def test_a_bracket_without_its_entry_ends_with_it(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy limit 100 at 9.00 stop 8.50 target 9.50 gtc")
+    trade.broker.cancel("a", trade.deadline())
+    assert trade.broker.open_orders() == ()
+    assert (trade.state("a-stop"), trade.state("a-target")) == (OrderState.CANCELLED, OrderState.CANCELLED)
+
+
+def test_a_bracket_that_nothing_filled_expires_whole(desk: Callable[..., Desk]) -> None:
+    trade = desk()
+    trade.submit("a", "buy limit 100 at 9.00 stop 8.50 target 9.50")
+    trade.until("20:00:00")
+    assert {trade.state(name) for name in ("a", "a-stop", "a-target")} == {OrderState.EXPIRED}
 
 
 def test_a_stop_without_its_entry_ends_with_it(desk: Callable[..., Desk]) -> None:
@@ -511,6 +739,21 @@ def test_a_book_that_another_holds_gives_no_certain_answer(
     assert isinstance(trade.submit("a", "buy market 100"), Accepted)
 
 
+@pytest.mark.parametrize(("now", "day"), [("13:40:30", DAY), ("21:00:00", DAY), ("14:00:00", FRIDAY)])
+def test_a_moment_that_is_matched_is_read_without_the_lock(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, now: str, day: date
+) -> None:
+    monkeypatch.setattr(paper_book, "_LOCK_SECONDS", 0.05)
+    trade = desk()
+    trade.submit("a", "buy limit 100 at 9.00 gtc")
+    trade.until(now, day)
+    assert trade.broker.positions() == {}
+    holder = sqlite3.connect(trade.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert trade.broker.positions() == {}
+    holder.close()
+
+
 def fill_the_disk(trade: Desk, *, spare: int = 0) -> Callable[[], object]:
     """Let the book have no more pages than it has, and `spare`; what is returned makes room again."""
     connection = trade.broker._book._connection
@@ -625,6 +868,7 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(
         "UPDATE account SET cash = 'much'",
         "UPDATE holdings SET quantity = 99",
         "UPDATE orders SET filled = 99",
+        "UPDATE orders SET parent = 99",
         "UPDATE executions SET fee = '0.0000'",
         "DELETE FROM executions",
         "DELETE FROM account",
@@ -654,6 +898,143 @@ def test_a_book_of_another_account_is_refused(desk: Callable[..., Desk]) -> None
         desk(opening_cash=Decimal(50_000))
     with pytest.raises(InvalidInput, match="asked for as 'other'"):
         desk(account="other")
+
+
+# A book of version 1, as it was written before there were stop-limit orders and times in force.
+VERSION_1 = """
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL,
+    opening_cash TEXT NOT NULL,
+    cash TEXT NOT NULL,
+    matched_until INTEGER NOT NULL
+) STRICT;
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    intent_id TEXT NOT NULL,
+    parent INTEGER REFERENCES orders (id),
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL CHECK (side IN ('buy', 'sell')),
+    type TEXT NOT NULL CHECK (type IN ('market', 'limit', 'stop')),
+    quantity INTEGER NOT NULL CHECK (quantity >= 0),
+    filled INTEGER NOT NULL CHECK (filled BETWEEN 0 AND quantity),
+    value TEXT NOT NULL,
+    limit_price TEXT,
+    stop_price TEXT,
+    reference TEXT NOT NULL,
+    triggered INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    session TEXT NOT NULL,
+    eligible INTEGER NOT NULL,
+    accepted_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX orders_by_intent ON orders (intent_id);
+CREATE INDEX orders_open ON orders (eligible) WHERE state IN ('acknowledged', 'partially_filled');
+CREATE TABLE executions (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    order_id INTEGER NOT NULL REFERENCES orders (id),
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    quantity INTEGER NOT NULL CHECK (quantity > 0),
+    price TEXT NOT NULL,
+    fee TEXT NOT NULL,
+    time TEXT NOT NULL
+) STRICT;
+CREATE INDEX executions_by_time ON executions (time);
+CREATE TABLE holdings (
+    symbol TEXT PRIMARY KEY,
+    quantity INTEGER NOT NULL CHECK (quantity >= 0)
+) STRICT;
+PRAGMA application_id = 1953517634;
+PRAGMA user_version = 1;
+INSERT INTO account VALUES (1, 'paper', '100000.0000', '98398.2000', 1381325580);
+INSERT INTO orders VALUES
+    (1, 'a', NULL, 'IBM', 'buy', 'market', 100, 100, '1001.0000', NULL, NULL, '10.0000', 0, 'filled', '2013-10-09',
+     1381325460, '2013-10-09T13:31:03.000000+00:00'),
+    (2, 'a-stop', 1, 'IBM', 'sell', 'stop', 100, 0, '0.0000', NULL, '9.5000', '0.0000', 0, 'acknowledged',
+     '2013-10-09', 1381325460, '2013-10-09T13:31:03.000000+00:00'),
+    (3, 'b', NULL, 'IBM', 'buy', 'limit', 200, 60, '598.8000', '9.9900', NULL, '9.9900', 0, 'partially_filled',
+     '2013-10-09', 1381325460, '2013-10-09T13:31:03.000000+00:00');
+INSERT INTO executions VALUES
+    (1, 1, 'IBM', 'buy', 100, '10.0100', '1.0000', '2013-10-09T13:31:59.000000+00:00'),
+    (2, 3, 'IBM', 'buy', 60, '9.9800', '1.0000', '2013-10-09T13:32:59.000000+00:00');
+INSERT INTO holdings VALUES ('IBM', 160);
+"""
+
+
+def version_1(path: Path, *, edit: str = "") -> None:
+    file = sqlite3.connect(path)
+    file.executescript(VERSION_1 + edit)
+    file.close()
+
+
+def contents(path: Path) -> tuple[Any, ...]:
+    """The version, the tables and the rows of a book."""
+    with sqlite3.connect(path) as file:
+        version = file.execute("PRAGMA user_version").fetchone()
+        tables = file.execute("SELECT type, name, replace(sql, '\"', '') FROM sqlite_schema ORDER BY name").fetchall()
+        rows = [file.execute(f"SELECT * FROM {name}").fetchall() for kind, name, _ in tables if kind == "table"]
+    file.close()
+    return version, tables, rows
+
+
+def test_a_book_of_the_first_version_is_brought_to_this_one_and_goes_on(
+    desk: Callable[..., Desk], tmp_path: Path
+) -> None:
+    version_1(tmp_path / "paper.sqlite")
+    trade = desk({"13:35": "9.00 9.00 9.00 9.00 100000", "13:36": "9.00 9.00 9.00 9.00 100000"}, start="13:34:00")
+    assert (trade.broker.positions(), trade.broker.cash()) == ({"IBM": 160}, Decimal("98398.2000"))
+    assert [(order.intent_id, order.time_in_force, order.state) for order in trade.broker.open_orders()] == [
+        ("a-stop", TimeInForce.DAY, OrderState.ACKNOWLEDGED),
+        ("b", TimeInForce.DAY, OrderState.PARTIALLY_FILLED),
+    ]
+    assert isinstance(trade.submit("c", "buy stop-limit 10 at 10.10 limit 10.20 gtc"), Accepted)
+    trade.until("13:36:00")
+    assert trade.executions()[2:] == [
+        "a-stop 100 at 8.99 fee 1.00 time 13:35:59",
+        "b 140 at 9.00 fee 0.00 time 13:35:59",
+    ]
+    trade.broker.close()
+    Desk(tmp_path / "new.sqlite", trade.market, "13:34:00").broker.close()
+    old, new = contents(trade.path), contents(tmp_path / "new.sqlite")
+    assert old[:2] == new[:2]
+    assert old[0] == (2,)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE account SET cash = '1.0000';",
+        "UPDATE holdings SET quantity = 99;",
+        "UPDATE orders SET parent = 99 WHERE id = 2;",
+        "DROP TABLE holdings;",
+    ],
+)
+def test_a_book_of_the_first_version_that_does_not_add_up_is_refused_and_stays_as_it_was(
+    desk: Callable[..., Desk], tmp_path: Path, edit: str
+) -> None:
+    path = tmp_path / "paper.sqlite"
+    version_1(path, edit=edit)
+    before = contents(path)
+    with pytest.raises(InvalidInput, match="Name another file"):
+        desk()
+    assert contents(path) == before
+    assert before[0] == (1,)
+
+
+def test_a_migration_that_stops_half_way_leaves_the_first_version_whole(
+    desk: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "paper.sqlite"
+    version_1(path)
+    before = contents(path)
+    for stop in range(1, len(MIGRATION_FROM_1) + 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(paper_book, "MIGRATION_FROM_1", (*MIGRATION_FROM_1[:stop], "SELECT the machine stops here"))
+            with pytest.raises(InvalidInput, match="Name another file"):
+                desk()
+        assert contents(path) == before
+    assert desk().broker.positions() == {"IBM": 160}
 
 
 CHILD = textwrap.dedent(

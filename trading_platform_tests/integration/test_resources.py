@@ -11,6 +11,7 @@ from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.defs.build import build_defs
 from trading_platform.defs.jobs import market_session
 from trading_platform.domain.clock import SystemClock
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.ledger.ledger import Ledger
 from trading_platform_tests.sessions.console import HALF_DAY
 
@@ -68,15 +69,21 @@ def test_the_file_of_settings_names_book_and_session(
     assert recorded(database) == []
 
 
-def test_settings_that_cannot_be_met_fail_the_run_with_their_sentence(
+def test_settings_that_cannot_be_met_are_told_before_anything_is_defined(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRADING_PLATFORM_SESSION", "soon")
+    with pytest.raises(InvalidInput, match=r"market_data\.session"):
+        build_defs()
+    assert recorded_nothing(database)
+
+
+def test_what_cannot_be_built_fails_the_run_with_its_sentence(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADING_PLATFORM__MARKET_DATA__PROVIDER", "polygon")
     result = run(fails=True)
     assert not result.success
-    said = [event.message or "" for event in result.all_events if event.is_failure]
-    told = " ".join(said + [str(event.event_specific_data) for event in result.all_events if event.is_failure])
-    assert "market_data.session" in told
+    told = " ".join(str(event.event_specific_data) for event in result.all_events if event.is_failure)
+    assert "polygon" in told
     assert recorded_nothing(database)
 
 

@@ -24,11 +24,12 @@ from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, Tra
 from trading_platform.domain.records import book_t, entry_t, limits_t, plan_t, position_t, seen_t, strategy_t
 from trading_platform.portfolio.kernel import decide as kernel_decide
 from trading_platform_tests.factories.guards import Guard, decide_without
-from trading_platform_tests.factories.minutes import Decide, Decided, Records
+from trading_platform_tests.factories.minutes import SHAPES, Decide, Decided, Records
 
 SYMBOLS: Final = 5
 SCENES: Final = 400
 MINUTE: Final = 200
+NOW: Final = 1_381_337_460
 _CENT: Final = 100
 
 seeds = st.integers(0, 2**32 - 1)
@@ -71,17 +72,18 @@ def plans_and_days(rng: np.random.Generator, count: int) -> tuple[Any, Any]:
         plan["time_stop"], plan["time_stop_progress"] = whole(rng, 0, 1) * 60, whole(rng, 0, 8_000)
         plan["flat_from"] = MINUTE if rng.random() < 0.1 else 388
         plan["attempts"] = whole(rng, 0, 2)
-        plan["fixed_quantity"] = whole(rng, 0, 1) * whole(rng, 1, 3_000)
-        plan["risk"] = whole(rng, 1, 200)
+        plan["fixed_quantity"] = whole(rng, 0, 1) * (100 if rng.random() < 0.6 else whole(rng, 1, 3_000))
+        plan["risk"] = 50 if rng.random() < 0.4 else whole(rng, 1, 200)
         day["day_pnl"] = whole(rng, -12_000_000, 12_000_000)
         day["set_aside"] = int(rng.random() < 0.05)
+        day["orders"] = whole(rng, 90, 105) if rng.random() < 0.1 else whole(rng, 0, 50)
     return plans, days
 
 
 def holding(rng: np.random.Generator, position: Any, seen: Any, strategy: int, symbol: int) -> None:
     """What may stand there after any history: partly filled, partly sold, its stops out of step."""
     price = whole(rng, 500, 5_000) * _CENT
-    entered = whole(rng, 1, 300)
+    entered = whole(rng, 1, 300) if rng.random() < 0.8 else whole(rng, 1, 3)
     held = entered if rng.random() < 0.6 else whole(rng, 0, entered)
     position["strategy"], position["symbol"] = strategy, symbol
     position["quantity"], position["entry_quantity"] = held, entered
@@ -98,6 +100,10 @@ def holding(rng: np.random.Generator, position: Any, seen: Any, strategy: int, s
     position["highest_close"] = max(close, price) if rng.random() < 0.5 else 0
     position["mark"] = close
     position["entry_limit"] = whole(rng, 0, 1) * price
+    position["ordered"], position["entered_at"] = entered, NOW - whole(rng, 0, 70 * 60)
+    position["entry_orders"] = int(position["entering"] > 0)
+    position["exit_orders"] = int(position["exiting"] > 0)
+    position["stop_orders"] = whole(rng, 1, 3) if position["resting_stop"] else 0
     seen["present"] = int(rng.random() < 0.85)
     seen["close"] = close
     seen["exit"] = whole(rng, 0, 15) if rng.random() < 0.3 else 0
@@ -115,6 +121,12 @@ def proposal(rng: np.random.Generator, entry: Any, strategies: int) -> None:
     entry["stop"] = 0 if rng.random() < 0.1 else price - whole(rng, -10, 120) * _CENT
     entry["valid_bars"], entry["setup"] = whole(rng, 0, 5), whole(rng, 1, 3)
     entry["attempts"], entry["frozen"] = whole(rng, 0, 3) // 2, int(rng.random() < 0.05)
+    entry["barred"], entry["disabled"] = whole(rng, 1, 2) * int(rng.random() < 0.05), int(rng.random() < 0.02)
+    entry["entered"] = 10 if rng.random() < 0.02 else whole(rng, 0, 9)
+    entry["average_volume"] = 0 if rng.random() < 0.02 else whole(rng, 10_000, 1_000_000)
+    entry["bar_volume"] = 0 if rng.random() < 0.02 else whole(rng, 1_000, 100_000)
+    if rng.random() < 0.04:
+        entry["limit"] = price + whole(rng, 0, 1) * price // 4 // _CENT * _CENT + _CENT // 2
 
 
 def minute(seed: int) -> Records:
@@ -129,11 +141,22 @@ def minute(seed: int) -> Records:
     for place, key in enumerate(taken):
         holding(rng, positions[place], seen[place], *keys[key])
     entries = empty_records(wanted, entry_t)
-    for entry in entries:
+    for place, entry in enumerate(entries):
         proposal(rng, entry, strategies)
+        if place and rng.random() < 0.4:
+            # What another strategy has just asked for.
+            asked = entries[place - 1]
+            for name in ("symbol", "price", "limit", "stop"):
+                entry[name] = asked[name]
+            entry["strategy"] = (asked["strategy"] + 1) % strategies
     book, limits = empty_records(1, book_t), empty_records(1, limits_t)
     row = book[0]
-    row["minute"] = MINUTE if rng.random() < 0.9 else whole(rng, 370, 389)
+    row["minute"], row["now"] = MINUTE if rng.random() < 0.9 else whole(rng, 370, 389), NOW
+    busy = rng.random() < 0.1
+    row["orders_second"] = whole(rng, 3, 10) if busy else 0
+    row["orders_minute"], row["orders_day"] = whole(rng, 0, 31 if busy else 9), whole(rng, 0, 210 if busy else 180)
+    row["open_orders"] = whole(rng, 0, 24 if busy else 12)
+    row["clock_skew"] = 501 if rng.random() < 0.02 else whole(rng, 0, 500)
     row["session_minutes"], row["holdings"] = 390, len(taken)
     row["cash"] = whole(rng, 1_000, 200_000) * 10_000
     worth = int(row["cash"]) + sum(int(one["quantity"] * one["mark"]) for one in positions)
@@ -143,9 +166,16 @@ def minute(seed: int) -> Records:
     limit = limits[0]
     limit["reference_age"], limit["closing_minutes"], limit["positions"] = 90, 15, whole(rng, 3, 8)
     limit["order_shares"], limit["order_notional"] = whole(rng, 100, 5_000), whole(rng, 5_000, 50_000) * 10_000
-    limit["position_size"], limit["buying_power"] = whole(rng, 100, 5_000), whole(rng, 2_000, 10_000)
+    limit["position_size"], limit["buying_power"] = whole(rng, 100, 5_000), whole(rng, 100, 4_000)
     limit["daily_loss"], limit["strategy_daily_loss"], limit["drawdown"] = 500, 100, 500
-    limit["lot"] = (1, 1, 10, 100)[whole(rng, 0, 3)]
+    limit["lot"] = (1, 1, 10, 100, 500)[whole(rng, 0, 4)]
+    limit["collar"], limit["collar_mid"], limit["collar_low"] = 500, 1_000, 2_000
+    limit["day_volume"], limit["minute_volume"] = 100, 1_000
+    limit["gross"], limit["net"], limit["leverage"] = whole(rng, 1_000, 10_000), whole(rng, 1_000, 10_000), 10_000
+    limit["orders_second"], limit["orders_minute"], limit["orders_day"] = 20, 30, 210
+    limit["strategy_orders_day"], limit["duplicate_window"], limit["entries_day"] = 105, 1_800, 10
+    limit["open_orders"], limit["side_orders"], limit["order_age"], limit["clock_skew"] = 25, 4, 60, 500
+    limit["shapes"] = SHAPES
     return Records(
         book=book, positions=positions, seen=seen, entries=entries, plans=plans, strategies=days, limits=limits
     )
@@ -194,16 +224,24 @@ def test_the_same_minute_is_decided_the_same_way_twice() -> None:
 
 def test_the_random_minutes_show_the_kernel_all_that_it_can_say() -> None:
     told: Counter[Any] = Counter()
+
+    def count(*said: Any) -> None:
+        # As text: members of two enumerations that have the same number are equal.
+        told.update([repr(one) for one in said])
+
     for seed in range(2_000):
         decided = minute(seed).decide()
-        told.update([decided.mode])
+        count(decided.mode)
         for one in decided.decisions:
             kind = DecisionKind(int(one["kind"]))
-            told.update([kind, (kind, Verdict(int(one["verdict"]))), Rule(int(one["rule"]))])
+            count(kind, (kind, Verdict(int(one["verdict"]))), Rule(int(one["rule"])))
             if kind is DecisionKind.EXIT:
-                told.update([ExitCause(int(one["reason"]))])
-    expected = {*DecisionKind, *Rule, *ExitCause, *TradingMode, *((DecisionKind.ENTER, verdict) for verdict in Verdict)}
-    assert {one for one in expected if told[one] < 10} == set()
+                count(ExitCause(int(one["reason"])))
+            if kind is DecisionKind.CANCEL_ENTRY:
+                count((kind, Rule(int(one["rule"]))))
+    expected = [*DecisionKind, *Rule, *ExitCause, *TradingMode, *((DecisionKind.ENTER, verdict) for verdict in Verdict)]
+    expected += [(DecisionKind.CANCEL_ENTRY, rule) for rule in (Rule.NONE, Rule.SELF_TRADE, Rule.OPEN_ORDERS)]
+    assert [one for one in expected if told[repr(one)] < 10] == []
 
 
 # ---- what always holds --------------------------------------------------------------------------------------------
@@ -276,6 +314,7 @@ def check_caps(seed: int, decide: Decide = kernel_decide) -> None:
     for one in before[:held]:
         at_symbol[int(one["symbol"])] += int(one["entering"] * (one["entry_limit"] or one["mark"]))
     slots = held
+    worth = reserved + sum(int(one["quantity"] * one["mark"]) for one in before[:held])
     for one in of_kind(decided, DecisionKind.ENTER):
         quantity, price = int(one["quantity"]), int(one["limit_price"] or one["price"])
         if one["verdict"] == Verdict.REFUSED:
@@ -284,7 +323,8 @@ def check_caps(seed: int, decide: Decide = kernel_decide) -> None:
         symbol = int(one["symbol"])
         shares = sum(int(other["quantity"]) for other in before[:held] if other["symbol"] == symbol)
         slots += 1
-        assert decided.mode is TradingMode.NORMAL
+        # The last order that may be sent leaves the account only reducing.
+        assert decided.mode is TradingMode.NORMAL or decided.book["orders_day"] >= limit["orders_day"]
         assert 390 - book[0]["minute"] - 1 > limit["closing_minutes"]
         assert slots <= limit["positions"]
         assert quantity >= limit["lot"]
@@ -295,6 +335,12 @@ def check_caps(seed: int, decide: Decide = kernel_decide) -> None:
         assert quantity * price <= (cash - reserved) * int(limit["buying_power"]) // 10_000
         reserved += quantity * price
         at_symbol[symbol] += quantity * price
+        worth += quantity * price
+        bars = scene.entries[(scene.entries["strategy"] == one["strategy"]) & (scene.entries["symbol"] == symbol)]
+        assert quantity <= max(int(bar["average_volume"]) for bar in bars) * int(limit["day_volume"]) // 10_000
+        assert quantity <= max(int(bar["bar_volume"]) for bar in bars) * int(limit["minute_volume"]) // 10_000
+        assert worth <= equity * int(min(limit["gross"], limit["net"], limit["leverage"])) // 10_000
+    assert decided.book["gross"] == decided.book["net"] == worth
     assert decided.book["reserved"] == reserved
     assert decided.book["holdings"] == slots
 
@@ -303,6 +349,49 @@ def check_caps(seed: int, decide: Decide = kernel_decide) -> None:
 @given(seeds)
 def test_an_entry_that_is_let_in_exceeds_no_cap(seed: int) -> None:
     check_caps(seed)
+
+
+def check_order_rates(seed: int, decide: Decide = kernel_decide) -> None:
+    scene = minute(seed)
+    book, limit = scene.book[0].copy(), scene.limits[0]
+    decided = scene.decide(decide)
+    let_in = [one for one in of_kind(decided, DecisionKind.ENTER) if one["verdict"] != Verdict.REFUSED]
+    others = len(of_kind(decided, DecisionKind.EXIT, DecisionKind.CANCEL_ENTRY, DecisionKind.PROTECT))
+    if let_in:
+        sent = len(let_in) + others
+        assert book["orders_second"] + sent <= limit["orders_second"]
+        assert book["orders_minute"] + sent <= limit["orders_minute"]
+        assert book["orders_day"] + sent <= limit["orders_day"]
+        assert decided.book["open_orders"] <= limit["open_orders"]
+    assert decided.book["orders_day"] >= book["orders_day"] + len(let_in) + others
+    assert (decided.mode is not TradingMode.NORMAL) or decided.book["orders_day"] < limit["orders_day"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(seeds)
+def test_no_entry_is_let_in_over_a_rate_of_orders_with_all_that_its_minute_sends(seed: int) -> None:
+    check_order_rates(seed)
+
+
+def check_crossing(seed: int, decide: Decide = kernel_decide) -> None:
+    scene = minute(seed)
+    decided = scene.decide(decide)
+    if int(decided.book["minute"]) == 389:
+        return
+    for buyer in decided.positions:
+        if buyer["entering"] == 0 or buyer["cancelled"]:
+            continue
+        price = int(buyer["entry_limit"] or buyer["mark"])
+        for seller in decided.positions:
+            if seller["symbol"] == buyer["symbol"] and seller["strategy"] != buyer["strategy"]:
+                assert seller["exiting"] == 0
+                assert seller["resting_stop"] == 0 or seller["stop"] < price
+
+
+@settings(deadline=None, max_examples=300)
+@given(seeds)
+def test_no_entry_is_left_working_that_a_sale_of_our_own_could_meet(seed: int) -> None:
+    check_crossing(seed)
 
 
 def check_losses(seed: int, mode: TradingMode = TradingMode.HALTED, decide: Decide = kernel_decide) -> None:
@@ -363,6 +452,20 @@ BROKEN: dict[str, tuple[Callable[..., None], tuple[Guard, ...]]] = {
     "order size": (check_caps, cap(*["shares_by_order_size(price, limits)"] * 2)),
     "position size": (check_caps, cap(*["shares_by_position_size(price, symbol_value, book, limits)"] * 2)),
     "buying power": (check_caps, cap(*["shares_by_buying_power(price, book, limits)"] * 2)),
+    "liquidity": (check_caps, cap(*["shares_by_liquidity(entry, limits)"] * 2)),
+    "exposure": (check_caps, cap(*["shares_by_exposure(price, book, limits)"] * 2)),
+    "orders that are sent": (
+        check_order_rates,
+        (Guard(module="portfolio.kernel", source="_count_orders(book, plan, 1)", without="pass"),),
+    ),
+    "sales to ourselves": (
+        check_crossing,
+        (Guard(module="risk.gate", source="if crossing > 0:", without="if False:"),),
+    ),
+    "entries that meet a sale": (
+        check_crossing,
+        (Guard(module="portfolio.kernel", source="if managed > 1:", without="if False:"),),
+    ),
     "reservation": (
         check_caps,
         (Guard(module="portfolio.kernel", source="book.reserved += position.entry_reserved", without="pass"),),

@@ -67,7 +67,7 @@ class Book:
         if self.timed_entry:
             from trading_platform_tests.sessions.timed_entry import TIMED_ENTRY
 
-            parts = {"active_strategies": (TIMED_ENTRY,), **parts}
+            parts = {"strategies": (TIMED_ENTRY,), **parts}
         return with_parts(made, **parts)
 
     @contextmanager

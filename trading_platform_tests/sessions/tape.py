@@ -4,13 +4,16 @@ A line of a tape is: symbol, minute of the session, open, high, low, close (doll
 """
 
 import zipfile
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 DAY: Final = date(2013, 10, 9)
+BUSY: Final = 10_000_000
+"""The usual volume of a day: what a tape's orders ask for is a small part of it."""
+
 LAST_MINUTE: Final = 13
 """The last minute of `TAPE`: nothing is held or on order any more."""
 
@@ -70,7 +73,26 @@ def write_rows(root: Path, symbol: str, lines: Iterable[str], day: date = DAY) -
     path = folder / f"{day:%Y%m%d}_trade.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{day:%Y%m%d}_{symbol.lower()}_minute_trade.csv", "\n".join(lines) + "\n")
+    write_busy_days(root, symbol)
     return path
+
+
+def write_busy_days(root: Path, symbol: str, volume: int = BUSY) -> None:
+    """Write the daily bars of one symbol, each of so many shares: without them nobody knows how much it trades."""
+    home = root / "equity" / "usa"
+    for folder in ("daily", "factor_files"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    rows = (f"{day:%Y%m%d} 00:00,500000,510000,490000,500000,{volume}" for day in _trading_days())
+    with zipfile.ZipFile(home / "daily" / f"{symbol.lower()}.zip", "w") as archive:
+        archive.writestr(f"{symbol.lower()}.csv", "\n".join(rows) + "\n")
+    (home / "factor_files" / f"{symbol.lower()}.csv").write_text("20501231,1,1,0\n", encoding="ascii")
+
+
+def _trading_days() -> Iterator[date]:
+    """The sessions around `DAY`, from August 2013 to the year's end."""
+    holidays = (date(2013, 9, 2), date(2013, 11, 28), date(2013, 12, 25))
+    days = (date(2013, 8, 1) + timedelta(days=n) for n in range(153))
+    return (day for day in days if day.weekday() < 5 and day not in holidays)
 
 
 def _row(minute: int, cells: list[str]) -> str:

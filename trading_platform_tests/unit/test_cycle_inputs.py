@@ -19,7 +19,7 @@ from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.fills import Position
 from trading_platform.domain.money import dollars_from_units
 from trading_platform.domain.orders import IntentKind, OrderIntent, OrderState, OrderType, Side
-from trading_platform.domain.records import bar_t, decision_t, out_t
+from trading_platform.domain.records import bar_t, day_t, decision_t, out_t
 from trading_platform.domain.signals import ExitReason
 from trading_platform.engine.inputs import pack, unpack
 from trading_platform.marketdata.bars import SessionBars, session_bars
@@ -28,12 +28,15 @@ from trading_platform.portfolio.account import AccountView, untraded
 from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
 from trading_platform.strategies.registry import load
+from trading_platform_tests.factories.minutes import SHAPES
 from trading_platform_tests.factories.orders import at_broker, status
 
 OPEN = datetime(2013, 10, 9, 13, 30, tzinfo=UTC)
 SESSION = Session(day=date(2013, 10, 9), open=OPEN, close=OPEN + timedelta(minutes=390))
 SYMBOLS = ("SPY", "IBM", "AIG", "BAC")
 STRATEGY = load("vwap_reclaim")
+DAYS = np.zeros(len(SYMBOLS), day_t)
+DAYS["average_daily_volume"] = 1_000_000
 MINUTE = 90
 FILLED = 60
 TYPES = {name: dtype for name, dtype in vars(domain_records).items() if isinstance(dtype, np.dtype)}
@@ -98,7 +101,7 @@ def closes() -> SessionBars:
         bars["time"] = [int(OPEN.timestamp()) + 60 * minute for minute in minutes]
         for price in ("open", "high", "low", "close"):
             bars[price] = (number + 1) * 100_000
-        bars["volume"] = 1_000
+        bars["volume"] = 10_000
         clean.append(bars)
     # SPY has reached 1 R: half is sold.
     clean[0]["close"][-1] = clean[0]["high"][-1] = 110_000
@@ -165,8 +168,8 @@ def account() -> AccountView:
 def recorded() -> Decided:
     told = outs(IBM=("exit", int(ExitReason.BELOW_VWAP)), BAC=("entry", 1))
     told["stop"][SYMBOLS.index("BAC")] = 39.00499
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION)
-    return desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(told,)), account())
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    return desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told,)), account())
 
 
 def brief(decisions: tuple[Decision, ...]) -> list[tuple[str, str, int]]:
@@ -263,8 +266,8 @@ def test_a_stop_that_outlived_its_position_is_taken_back() -> None:
         broker_orders=shown,
         attempts={},
     )
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION)
-    decisions = desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(outs(),)), account).decisions
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    decisions = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(outs(),)), account).decisions
     assert brief(decisions) == [("PROTECT", "SPY", 0)]
     working = SessionOrders(statuses=orders, at_broker=shown)
     (intent,) = make_intents("paper", decisions, working, lambda _: True)
@@ -274,9 +277,9 @@ def test_a_stop_that_outlived_its_position_is_taken_back() -> None:
 def test_a_late_decision_makes_the_reference_older() -> None:
     told = outs(BAC=("entry", 1))
     told["stop"] = 39.0
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
     verdicts = [
-        desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(told,), lateness=late), account()).decisions[-1].verdict
+        desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told,), lateness=late), account()).decisions[-1].verdict
         for late in (90, 91)
     ]
     assert verdicts == [Verdict.APPROVED, Verdict.REFUSED]
@@ -287,9 +290,9 @@ def test_entries_are_decided_by_strategy_order_and_then_by_symbol() -> None:
     told["stop"] = 1.0
     empty = AccountView(cash=Decimal(100_000), positions={}, orders=(), broker_orders={}, attempts={})
     desk = DecisionDesk(
-        [replace(STRATEGY, name="zeta"), replace(STRATEGY, name="alpha")], Limits(max_positions=100), SESSION
+        [replace(STRATEGY, name="zeta"), replace(STRATEGY, name="alpha")], Limits(max_positions=100, max_orders_per_second=100), SESSION, SHAPES
     )
-    decided = desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(told, told)), empty)
+    decided = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told, told)), empty)
     assert [(one.strategy, one.symbol) for one in decided.decisions] == [
         (strategy, symbol) for strategy in ("zeta", "alpha") for symbol in ("AIG", "BAC", "IBM", "SPY")
     ]
@@ -305,6 +308,6 @@ def test_a_holding_that_the_session_does_not_trade_is_named_and_counts_at_its_co
     )
     assert untraded(known, SYMBOLS, (STRATEGY.name,)) == ()
     assert untraded(strayed, SYMBOLS, (STRATEGY.name,)) == ((STRATEGY.name, "XYZ"),)
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION)
-    decided = desk.decide(Minute(bars=closes(), minute=MINUTE, outs=(outs(),)), strayed)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    decided = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(outs(),)), strayed)
     assert decided.equity == recorded().equity

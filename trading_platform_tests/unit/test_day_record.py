@@ -16,7 +16,7 @@ from trading_platform.domain.reports import DataProblem
 from trading_platform.marketdata.bars import SessionBars, session_bars
 from trading_platform.marketdata.day import make_day, volume_profile, wilder_atr
 from trading_platform.marketdata.fetch import open_session
-from trading_platform.marketdata.providers.files import LeanFiles
+from trading_platform.marketdata.providers.lean_files import LeanFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
 
 CALENDAR = ExchangeCalendar()

@@ -11,6 +11,7 @@ LEGS: Values = {"legs": 4, "leg_fraction": (2000,) * 4, "leg_target": (1000, 200
 def test_holdings_are_decided_before_entries_and_both_in_the_order_given() -> None:
     scene = Scene(
         plans=({"flat_from": 60}, {"fixed_quantity": 10}),
+        limits={"orders_second": 100},
         holdings=({"symbol": 3}, {"symbol": 1}),
         entries=({"strategy": 1, "symbol": 2}, {"strategy": 1, "symbol": 0}),
     )

@@ -12,7 +12,7 @@ import pytest
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.marketdata.fetch import fetch_bars
-from trading_platform.marketdata.providers.files import LeanFiles
+from trading_platform.marketdata.providers.lean_files import LeanFiles
 from trading_platform.marketdata.quality import judge
 
 DAY = date(2013, 10, 9)
@@ -234,7 +234,7 @@ AS_AN_ORDINARY_ACCOUNT = """if True:
     from pathlib import Path
     from trading_platform.calendars.exchange import ExchangeCalendar
     from trading_platform.domain.errors import InvalidInput
-    from trading_platform.marketdata.providers.files import LeanFiles
+    from trading_platform.marketdata.providers.lean_files import LeanFiles
 
     root, way = Path(sys.argv[1]), sys.argv[2]
     day = date(2013, 10, 9)

@@ -1,6 +1,10 @@
-"""Settings: bounds from both sides, where values come from, what is said of a fault, and secrets that are never told."""
+"""Settings: bounds from both sides, where values come from and what is said of it, and secrets that are never told."""
 
+import copy
 import json
+import logging
+import pickle
+from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,9 +12,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trading_platform.config.load import load
+from trading_platform.config.contradictions import LONGEST_SESSION
+from trading_platform.config.knobs import knobs, reference, value_of
+from trading_platform.config.load import load, read
+from trading_platform.config.logs import set_up_logging
+from trading_platform.config.profiles import PROFILES
+from trading_platform.config.secrets import Secret
 from trading_platform.config.settings import Limits, Settings
+from trading_platform.domain.decisions import OrderShape
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.records import SESSION_MINUTES
 from trading_platform.risk.limits import to_record
 
 SECRET = "hunter2"
@@ -26,16 +37,9 @@ def one(path: str, value: object) -> dict[str, Any]:
     return found
 
 
-def value_of(settings: Settings, path: str) -> object:
-    found: object = settings
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "settings.json"
+    return tmp_path / "settings.yaml"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +58,15 @@ def file(tmp_path: Path) -> Path:
         ("limits.reference_age_seconds", 90),
         ("execution.slippage_bps", 1),
         ("execution.volume_share_pct", 10),
+        ("update_frequency_ms", 1_000),
+        ("data_retention_days", 30),
+        ("market_hours.open", time(9, 30)),
+        ("market_hours.close", time(16)),
+        ("market_hours.premarket", time(4)),
+        ("market_hours.after_hours", time(20)),
     ],
 )
-def test_the_defaults_are_the_ones_that_were_asked_for(path: str, value: int) -> None:
+def test_the_defaults_are_the_ones_that_were_asked_for(path: str, value: object) -> None:
     assert value_of(load({}), path) == value
 
 
@@ -84,6 +94,19 @@ def test_the_defaults_are_the_ones_that_were_asked_for(path: str, value: int) ->
         ("execution.slippage_bps", 500, 501),
         ("execution.call_deadline_seconds", "8.9", "60.1"),
         ("market_data.session", "2013-10-09", "2013-10-32"),
+        # What only a lenient reader takes for a date, a time or a number.
+        ("market_data.session", "none", "1381276800"),
+        ("market_hours.premarket", "9:30", "570"),
+        ("market_hours.premarket", "09:30:00", "09:30:01"),
+        ("market_hours.premarket", "00:00", "24:00"),
+        ("limits.max_positions", "3", True),
+        ("limits.max_positions", "3", "3.5"),
+        ("update_frequency_ms", 100, 99),
+        ("data_retention_days", 3_650, 3_651),
+        ("log_level", "DEBUG", "debug"),
+        ("data_folder", "there", " "),
+        ("data_folder", "a b", "a\x00b"),
+        ("instance", "blue-1", "Blue"),
     ],
 )
 def test_a_bound_from_both_sides(path: str, inside: object, outside: object) -> None:
@@ -101,7 +124,7 @@ def test_every_field_that_is_wrong_is_named_at_once() -> None:
 
 def test_limits_become_whole_units_of_the_kernel() -> None:
     limits = Limits(max_position_size_pct=Decimal("0.25"), max_order_notional=Decimal("0.0001"))
-    (record,) = to_record(limits)
+    (record,) = to_record(limits, OrderShape.DAY)
     assert (record["position_size"], record["order_notional"], record["daily_loss"]) == (25, 1, 500)
     assert (record["strategy_daily_loss"], record["drawdown"], record["buying_power"]) == (100, 500, 9_500)
     assert (record["reference_age"], record["order_shares"], record["positions"]) == (90, 5_000, 5)
@@ -117,22 +140,26 @@ def test_settings_cannot_be_changed() -> None:
 def test_a_strategy_is_named_once() -> None:
     once = [{"name": "vwap_reclaim"}, {"name": "gap_and_go"}]
     load({}, {"active_strategies": once})
-    with pytest.raises(InvalidInput, match=r"configuration: active_strategies: .*vwap_reclaim is named twice"):
+    with pytest.raises(InvalidInput, match=r"configuration: active_strategies: vwap_reclaim is named twice"):
         load({}, {"active_strategies": [*once, {"name": "vwap_reclaim", "profile": "quiet"}]})
 
 
 def test_a_lease_outlasts_renewal_and_margin() -> None:
     times = {"renewal": "3", "margin": "3"}
     load({}, {"ownership": {"lease": "6.1", **times}})
-    with pytest.raises(InvalidInput, match=r"ownership: .*lease of 6 s .* renewal \(3 s\) and margin \(3 s\)"):
+    with pytest.raises(InvalidInput, match=r"lease \(6 seconds; .*renewal \(3 seconds; .*margin \(3 seconds;"):
         load({}, {"ownership": {"lease": "6", **times}})
 
 
 def test_a_call_ends_before_a_stranger_may_take_over() -> None:
     times = {"ownership": {"margin": "1", "quarantine": "2"}}
     load({}, {**times, "execution": {"call_deadline_seconds": "2.9"}})
-    with pytest.raises(InvalidInput, match=r"ownership\.margin and ownership\.quarantine .*call_deadline_seconds"):
+    with pytest.raises(InvalidInput, match=r"ownership\.margin .*ownership\.quarantine .*call_deadline_seconds"):
         load({}, {**times, "execution": {"call_deadline_seconds": "3"}})
+
+
+def test_the_longest_session_is_the_one_that_the_records_hold() -> None:
+    assert LONGEST_SESSION == SESSION_MINUTES
 
 
 # ---- where values come from ---------------------------------------------------------------------------------------
@@ -170,31 +197,6 @@ def test_the_caller_s_tree_is_left_as_it_was(file: Path) -> None:
     assert overrides == {"limits": {"max_positions": 3}}
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"{", "it is not JSON"),
-        (b"\xff", "it is not JSON"),
-        (b"", "it is not JSON"),
-        (b"[]", "it does not hold an object"),
-        (b"7", "it does not hold an object"),
-    ],
-)
-def test_a_file_that_holds_no_settings_is_named_with_what_to_do(file: Path, content: bytes, told: str) -> None:
-    file.write_bytes(content)
-    with pytest.raises(InvalidInput, match=told) as raised:
-        load({"TRADING_PLATFORM_CONFIG": str(file)})
-    assert raised.value.where == str(file)
-    assert "TRADING_PLATFORM_CONFIG must name a JSON file" in str(raised.value)
-
-
-def test_a_file_that_is_not_there_is_named(file: Path) -> None:
-    with pytest.raises(InvalidInput, match="it cannot be read: No such file"):
-        load({"TRADING_PLATFORM_CONFIG": str(file)})
-    with pytest.raises(InvalidInput, match="it cannot be read: Is a directory"):
-        load({"TRADING_PLATFORM_CONFIG": str(file.parent)})
-
-
 @pytest.mark.parametrize("group", [5, "paper", [], None])
 def test_a_group_that_is_none_is_named_even_where_a_variable_sets_a_field_of_it(file: Path, group: object) -> None:
     file.write_text(json.dumps({"account": group}))
@@ -203,15 +205,235 @@ def test_a_group_that_is_none_is_named_even_where_a_variable_sets_a_field_of_it(
             load({"TRADING_PLATFORM_CONFIG": str(file), **environment})
 
 
+def test_each_value_knows_its_source(file: Path) -> None:
+    file.write_text("environment: staging\n\nlimits:\n  # three\n  max_positions: 3\n  lot: 10\n")
+    environment = {
+        "TRADING_PLATFORM_CONFIG": str(file),
+        "TRADING_PLATFORM__LIMITS__LOT": "5",
+        "TRADING_PLATFORM_SESSION": "2013-10-09",
+        "DATABASE_URL": URL,
+    }
+    chosen = {"market_data": {"session": date(2013, 10, 10)}, "instance": "mine"}
+    found = read(environment, chosen, {"market_data.session": "--session"})
+    told = {path: (value_of(found.settings, path), source) for path, source in found.sources.items()}
+    assert told["limits.max_drawdown_pct"] == (5, "default")
+    assert told["clock"] == ("system", "profile staging")
+    assert told["environment"] == ("staging", f"{file} line 1")
+    assert told["limits.max_positions"] == (3, f"{file} line 5")
+    assert told["limits.lot"] == (5, "TRADING_PLATFORM__LIMITS__LOT")
+    assert told["database_url"] == (Secret(URL), "DATABASE_URL")
+    assert told["market_data.session"] == (date(2013, 10, 10), "--session")
+    assert told["instance"] == ("mine", "the caller")
+    assert set(told) == set(knobs())
+
+
+PLAIN = {
+    "data_folder": "there",
+    "environment": "staging",
+    "live": "false",
+    "clock": "system",
+    "instance": "blue",
+    "account.book": "second",
+    "market_data.provider": "lean",
+    "market_data.backup_provider": "csv",
+    "market_data.folder": "bars",
+    "market_data.symbols": "SPY, IBM",
+    "market_data.session": "2013-10-09",
+    "market_hours.calendar": "every_day",
+    "market_hours.open": "10:00",
+    "market_hours.close": "15:00",
+    "market_hours.premarket": "5:00",
+    "market_hours.after_hours": "19:00",
+    "brokers.primary": "alpaca",
+    "brokers.backup": "ibkr",
+    "limits.restricted_symbols": "[GME, AMC]",
+    "execution.fees": "alpaca",
+    "log_level": "ERROR",
+    "ownership.lease": "20",
+    "ownership.margin": "4",
+    "active_strategies": "[{name: a, profile: quiet, parameters: {crosses: 3, risk: 0.5}}, {name: b}]",
+    "database_url": URL,
+}
+
+
+@pytest.mark.parametrize("path", sorted(knobs()))
+def test_every_knob_has_a_variable_of_its_own(path: str) -> None:
+    variable = "TRADING_PLATFORM__" + path.upper().replace(".", "__")
+    # Beside what it needs, a value that is not the default.
+    beside = {
+        "brokers.primary": {"TRADING_PLATFORM__CLOCK": "system"},
+        "brokers.backup": {"TRADING_PLATFORM__CLOCK": "system"},
+        "market_data.folder": {"TRADING_PLATFORM__MARKET_DATA__PROVIDER": "parquet"},
+        "market_data.provider": {"TRADING_PLATFORM__MARKET_DATA__FOLDER": "bars"},
+        "market_data.backup_provider": {"TRADING_PLATFORM__MARKET_DATA__FOLDER": "bars"},
+        "market_hours.open": {"TRADING_PLATFORM__MARKET_HOURS__CALENDAR": "every_day"},
+        "market_hours.close": {"TRADING_PLATFORM__MARKET_HOURS__CALENDAR": "every_day"},
+        "live": {"TRADING_PLATFORM_ENVIRONMENT": "prod"},
+    }.get(path, {})
+    knob = knobs()[path]
+    text = "true" if path == "live" else PLAIN.get(path) or str(knob.default + (-1 if knob.default > 1 else 1))
+    if path.startswith("limits.max_strategy_daily"):
+        text = "2"
+    configuration = read({variable: text, **beside})
+    assert value_of(configuration.settings, path) != knob.default
+    assert configuration.sources[path] == variable
+
+
+def test_a_list_in_a_variable_is_read_as_it_would_be_in_a_file() -> None:
+    settings = load({"TRADING_PLATFORM__ACTIVE_STRATEGIES": PLAIN["active_strategies"]})
+    first, second = settings.active_strategies
+    assert (first.name, first.profile, first.parameters) == ("a", "quiet", {"crosses": 3, "risk": 0.5})
+    assert isinstance(first.parameters["crosses"], int)
+    assert (second.name, second.profile) == ("b", None)
+    assert load({"TRADING_PLATFORM__MARKET_DATA__SYMBOLS": "SPY, IBM"}).market_data.symbols == ("SPY", "IBM")
+
+
+def test_two_variables_for_one_knob_must_say_the_same() -> None:
+    both = {"TRADING_PLATFORM_BOOK": "one", "TRADING_PLATFORM__ACCOUNT__BOOK": "one"}
+    assert load(both).account.book == "one"
+    said = "TRADING_PLATFORM_BOOK and TRADING_PLATFORM__ACCOUNT__BOOK both set account.book"
+    with pytest.raises(InvalidInput, match=said):
+        load({**both, "TRADING_PLATFORM_BOOK": "two"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TRADING_PLATFORM_SERVICE_HOST",
+        "TRADING_PLATFORM_SERVICE_PORT",
+        "TRADING_PLATFORM_SERVICE_PORT_METRICS",
+        "TRADING_PLATFORM_PORT",
+        "TRADING_PLATFORM_PORT_8080_TCP_ADDR",
+        "TRADING_PLATFORM_DASHBOARD_PORT_8501_TCP",
+    ],
+)
+def test_what_an_orchestrator_adds_for_its_services_is_no_mistake(name: str) -> None:
+    assert load({name: "10.0.0.1"}) == load({})
+
+
+# ---- YAML ---------------------------------------------------------------------------------------------------------
+
+
+def from_yaml(file: Path, text: str) -> Settings:
+    file.write_text(text, encoding="utf-8")
+    return load({"TRADING_PLATFORM_CONFIG": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        # YAML 1.1 would read 570 minutes, false, a binary fraction, and a date where a name is meant.
+        ("market_hours:\n  premarket: 09:30", "market_hours.premarket", time(9, 30)),
+        ("account: {book: no}", "account.book", "no"),
+        ("account: {book: 2024-06-12}", "account.book", "2024-06-12"),
+        ("limits: {restricted_symbols: [ON, NO, TRUE, Y]}", "limits.restricted_symbols", ("ON", "NO", "TRUE", "Y")),
+        ("limits: {max_drawdown_pct: 0.29}", "limits.max_drawdown_pct", Decimal("0.29")),
+        ("limits: {lot: 0010}", "limits.lot", 10),
+        ("market_data: {session: 2013-10-09}", "market_data.session", date(2013, 10, 9)),
+        ("market_data: {session: ~}", "market_data.session", None),
+        ("market_data: {session: none}", "market_data.session", None),
+        ("live: no", "live", False),
+        ("\ufefflog_level: DEBUG", "log_level", "DEBUG"),
+        ('{"limits": {\n\t"lot": 7\n}}', "limits.lot", 7),
+        ("{}", "limits.lot", 1),
+    ],
+)
+def test_a_scalar_means_what_its_field_takes(file: Path, text: str, path: str, value: object) -> None:
+    assert value_of(from_yaml(file, text), path) == value
+
+
+def test_a_home_folder_is_meant_by_its_sign(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert from_yaml(file, "data_folder: ~/data").data_folder == Path("/home/me/data")
+
+
+# ---- profiles -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_a_profile_can_be_used_as_it_is(name: str) -> None:
+    settings = load({"TRADING_PLATFORM_ENVIRONMENT": name})
+    assert settings.environment == name
+    assert not settings.live
+
+
+def test_development_is_the_tree_s_own_defaults() -> None:
+    assert load({}) == load({"TRADING_PLATFORM_ENVIRONMENT": "dev"}) == Settings()
+
+
+def test_production_is_tighter_and_real(file: Path) -> None:
+    settings = load({"TRADING_PLATFORM_ENVIRONMENT": "prod", "TRADING_PLATFORM__LIVE": "true"})
+    assert [settings.limits.max_position_size_pct, settings.limits.max_daily_loss_pct] == [Decimal(5), Decimal(2)]
+    assert (settings.brokers.primary, settings.brokers.backup) == ("ibkr", "alpaca")
+    assert (settings.market_data.provider, settings.market_data.backup_provider) == ("polygon", "yahoo")
+    assert settings.clock == "system"
+    # What a person writes goes over it, and the file may name the environment.
+    assert from_yaml(file, "environment: prod\nlimits: {max_daily_loss_pct: 1}").limits.max_daily_loss_pct == 1
+
+
+# ---- the reference, and the level of the logs ---------------------------------------------------------------------
+
+
+def test_every_knob_says_its_effect_and_every_number_its_unit() -> None:
+    without = {"market_data.seed"}
+    for knob in knobs().values():
+        assert knob.effect, knob.path
+        if knob.kind in {int, Decimal}:
+            assert knob.unit or knob.path in without, knob.path
+
+
+def test_the_page_on_the_configuration_holds_the_whole_reference() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+    told = page.read_text(encoding="utf-8")
+    assert reference() in told, (
+        "put what `trading-platform config reference` prints at the end of docs/configuration.md"
+    )
+
+
+def test_the_level_of_the_logs_is_heeded(capsys: pytest.CaptureFixture[str]) -> None:
+    for level in ("WARNING", "INFO", "INFO"):
+        set_up_logging(level)
+        part = logging.getLogger("trading_platform.part")
+        part.info("told at %s", level)
+        part.warning("always told")
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING trading_platform.part: always told",
+        *["INFO trading_platform.part: told at INFO", "WARNING trading_platform.part: always told"] * 2,
+    ]
+
+
 # ---- secrets ------------------------------------------------------------------------------------------------------
 
 
 def test_a_secret_is_given_only_to_who_asks_for_it() -> None:
     settings = load({"DATABASE_URL": URL})
     assert settings.database_url is not None
-    assert settings.database_url.get_secret_value() == URL
+    assert settings.database_url.reveal() == URL
     for told in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}"):
         assert SECRET not in told
+    assert json.loads(settings.model_dump_json())["database_url"] == "set (hidden)"
+
+
+def test_a_secret_is_compared_and_copied_and_never_pickled_or_changed() -> None:
+    one, same, other = Secret(URL), Secret(URL), Secret(URL + "2")
+    assert one == same != other
+    assert len({one, same, other}) == 2
+    assert one != URL
+    assert copy.deepcopy({"of": one}) == {"of": same}
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(one)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        one._value = "other"
+    assert SECRET not in f"{one} {one!r} {[one]} {one:>3}"
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL_FILE", "TRADING_PLATFORM__DATABASE_URL_FILE"])
+def test_a_secret_may_stand_in_a_mounted_file(tmp_path: Path, variable: str) -> None:
+    mounted = tmp_path / "database_url"
+    mounted.write_text(f"{URL}\n")
+    found = read({variable: str(mounted)})
+    assert found.settings.database_url == Secret(URL)
+    assert found.sources["database_url"] == variable
 
 
 @pytest.mark.parametrize(
@@ -232,4 +454,4 @@ def test_a_value_that_is_refused_is_not_told(overrides: dict[str, Any]) -> None:
     assert SECRET not in str(raised.value)
     assert SECRET not in repr(raised.value)
     assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__
+    assert raised.value.__context__ is None

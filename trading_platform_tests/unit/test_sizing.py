@@ -5,7 +5,16 @@ import pytest
 from trading_platform.domain.signals import TriggerOn
 from trading_platform_tests.factories.minutes import Scene, Values, decided
 
-WIDE: Values = {"position_size": 10_000, "order_shares": 1_000_000, "order_notional": "1000000"}
+WIDE: Values = {
+    "position_size": 10_000,
+    "order_shares": 1_000_000,
+    "order_notional": "1000000",
+    "gross": 100_000,
+    "net": 100_000,
+    "leverage": 100_000,
+    "collar": 10_000,
+    "collar_mid": 10_000,
+}
 FIXED: Values = {"fixed_quantity": 300}
 
 

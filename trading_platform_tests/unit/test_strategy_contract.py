@@ -30,6 +30,7 @@ from trading_platform.strategies.contract import (
 from trading_platform.strategies.loops import clear, loops
 from trading_platform.strategies.registry import load
 from trading_platform.strategies.scan import SessionFold, StepFault, fold, scan
+from trading_platform.strategies.set_aside import GuardedFold, make_ready
 
 OPENS = time(9, 30)
 
@@ -344,6 +345,50 @@ def test_a_step_inside_another_function_is_refused() -> None:
 
     with pytest.raises(InvalidInput, match="not a function of its own"):
         loops(inner)
+
+
+# ---- set aside whole ---------------------------------------------------------------------------------------------
+
+
+@compiled
+def raises(state: Any, bar: Any, day: Any, params: Any, out: Any) -> None:  # noqa: ARG001 (a step takes these)
+    state.bars += 1
+    out.entry = 1
+    out.stop = bar.close / 2.0
+    if bar.volume > 0.0:
+        raise ValueError("volume")
+
+
+def test_a_strategy_that_raises_says_nothing_from_then_on_and_stays_set_aside() -> None:
+    bars, present, days = session(2, 6)
+    bars["volume"][1, 3] = 100.0
+    guarded = GuardedFold(strategy(Numbers(), raises), days)
+    for minute in range(3):
+        outs = guarded.take(bars[:, : minute + 1], present[:, : minute + 1], next_only=minute > 0)
+        assert outs["entry"].tolist() == [1, 1]
+    assert guarded.broken is None
+    assert not guarded.take(bars[:, :4], present[:, :4], next_only=True).view(np.ndarray).tobytes().strip(b"\0")
+    assert guarded.broken is not None
+    assert "the step raised ValueError: volume" in guarded.broken
+    assert "test_strategy_contract.py" in guarded.broken
+    # Even where the bars do not make it raise any more: its state cannot be made again.
+    bars["volume"] = 0.0
+    assert guarded.take(bars[:, :4], present[:, :4], next_only=False)["entry"].tolist() == [0, 0]
+
+
+def test_the_guarded_fold_takes_the_next_minute_or_all_of_them_to_the_same_bits() -> None:
+    bars, present, days = session(2, 6)
+    guarded, anew = GuardedFold(TALKS, days), GuardedFold(TALKS, days)
+    for minute in range(6):
+        step_by_step = guarded.take(bars[:, : minute + 1], present[:, : minute + 1], next_only=True)
+        whole = anew.take(bars[:, : minute + 1], present[:, : minute + 1], next_only=False)
+        assert step_by_step.tobytes() == whole.tobytes()
+        assert step_by_step["valid_bars"].tolist() == [minute + 1] * 2
+
+
+def test_what_is_made_ready_compiles() -> None:
+    make_ready(TALKS)
+    make_ready(strategy(Numbers(), raises))
 
 
 # ---- the compiler's cache ----------------------------------------------------------------------------------------

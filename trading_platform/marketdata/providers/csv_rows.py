@@ -1,21 +1,21 @@
 """Rows of whole numbers in a CSV file, alone or in a zip: a fast path, and a slow one that names the culprit.
 
-It knows what a cell may be, not what a bar is: `files` gives the columns their names and meaning.
+It knows what a cell may be, not what a bar is: `lean_files` gives the columns their names and meaning.
 """
 
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.marketdata.providers.file_access import MEND_ROW, unreadable
 
 Rows = npt.NDArray[np.int64]
-_MEND: Final = "Mend the row, or fetch the file again from where it came"
 _WHOLE_NUMBERS: Final = b"0123456789-,\n"
 _LARGEST: Final = 10**15
 
@@ -31,11 +31,7 @@ def read_zip(path: Path) -> bytes:
                 )
             return archive.read(names[0])
     except PermissionError as error:
-        raise InvalidInput(
-            f"it cannot be read: {error.strerror}",
-            where=str(path),
-            mend="Give this account the right to read it, or name another data folder",
-        ) from error
+        raise unreadable(path, error) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise InvalidInput(
             f"cannot be read as a zip file ({error})", where=str(path), mend="Fetch the file again"
@@ -62,13 +58,6 @@ def parse_rows(data: bytes, columns: Sequence[str], path: Path, cell: Callable[[
     return _by_row(data, columns, path, cell) if fast is None else fast
 
 
-def refuse_rows(path: Path, column: str, bad: npt.NDArray[Any], what: str) -> None:
-    """Raise `InvalidInput` for the first row that is `bad`, if any."""
-    places = np.flatnonzero(bad)
-    if len(places):
-        raise InvalidInput(what, where=f"{path}, row {int(places[0]) + 1}, column {column}", mend=_MEND)
-
-
 def _plain(data: bytes, width: int) -> Rows | None:
     if data.translate(None, _WHOLE_NUMBERS):
         return None
@@ -91,7 +80,7 @@ def _by_row(data: bytes, columns: Sequence[str], path: Path, cell: Callable[[str
             raise InvalidInput(
                 f"has {len(cells)} cells, not {len(columns)} ({', '.join(columns)})",
                 where=f"{path}, row {number}",
-                mend=_MEND,
+                mend=MEND_ROW,
             )
         row = []
         for column, text in zip(columns, cells, strict=True):
@@ -99,10 +88,12 @@ def _by_row(data: bytes, columns: Sequence[str], path: Path, cell: Callable[[str
                 value = cell(column, text)
             except ValueError as error:
                 raise InvalidInput(
-                    f"{text!r} is not {error}", where=f"{path}, row {number}, column {column}", mend=_MEND
+                    f"{text!r} is not {error}", where=f"{path}, row {number}, column {column}", mend=MEND_ROW
                 ) from error
             if abs(value) > _LARGEST:
-                raise InvalidInput(f"{text!r} is too large", where=f"{path}, row {number}, column {column}", mend=_MEND)
+                raise InvalidInput(
+                    f"{text!r} is too large", where=f"{path}, row {number}, column {column}", mend=MEND_ROW
+                )
             row.append(value)
         rows.append(row)
     return np.array(rows, np.int64)

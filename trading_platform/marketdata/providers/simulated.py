@@ -1,15 +1,16 @@
 """A seeded market as a provider: for demos and tests, without a file or a network.
 
-The same seed gives the same bars on every machine and in every process: whole numbers only, drawn from the raw stream
-of PCG64 (which NumPy promises to keep) and seeded by a hash of (seed, symbol, session). Every session stands by
-itself, so no history has to be played to reach a day, and daily bars are the sums of their minutes.
+The same seed gives the same bars on every machine and in every process (`simulated_draws`). What a symbol's sessions
+are is said by `simulated_plan`, a year at a time, and how one of them moves by `simulated_session`; so no history has
+to be played to reach a day, and daily bars are the sums of their minutes. Here are the symbols and the port.
 
-How a session's prices move is in `simulated_session`; here are the symbols, their levels, and the port.
+Minute bars are in the scale of their own session, as an exchange prints them: a split shows in them. Daily bars are
+adjusted for it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,23 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.calendars.exchange import ExchangeCalendar
-from trading_platform.calendars.sessions import Session
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.ids import is_symbol
 from trading_platform.domain.records import bar_t, daily_t
 from trading_platform.marketdata.provider import Source
-from trading_platform.marketdata.providers.simulated_session import Draws, SessionPlan, make_session
-
-IN_PLAY_EVERY: Final = 4
-"""Each symbol is in play every fourth session, so a quarter of them is on any day."""
-
-IN_PLAY_VOLUME: Final = 8
-"""Times the usual volume. With a quarter of the days in play that is 2.9 times the average."""
+from trading_platform.marketdata.providers.simulated_draws import Draws, Whole
+from trading_platform.marketdata.providers.simulated_plan import DayPlan, Kind, MarketPlan
+from trading_platform.marketdata.providers.simulated_session import SimulatedDay, make_session, market_walk
 
 _EPOCH: Final = date(1970, 1, 1)
-_KNOT: Final = 16  # sessions between two drawn price levels
-_SWING: Final = 200_000  # parts per million that a level can lie from the symbol's base
-_NIGHT: Final = 8_000  # parts per million that an opening can lie from its level
+_PRICES: Final = ("open", "high", "low", "close")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MOST_SYMBOLS: Final = len(_LETTERS) ** 3
 
@@ -48,7 +42,9 @@ class SimulatedMarket:
         kept: how many symbol days are kept once made.
 
     Each session a quarter of the symbols is in play: volume several times the average, sell-offs below VWAP for 20 to
-    60 minutes, then a reclaim on volume that is followed through or fails.
+    60 minutes, then a reclaim on volume that is followed through or fails. Of the others one in nine gaps up, most of
+    them on heavy pre-market volume, and breaks out, or does not. The rest follow the market quietly. Trading in a
+    symbol in play or after a gap is now and then halted for 5 to 15 minutes.
     """
 
     def __init__(
@@ -58,64 +54,99 @@ class SimulatedMarket:
         self.symbols = _names(symbols) if isinstance(symbols, int) else _checked(symbols)
         self._places = {symbol: place for place, symbol in enumerate(self.symbols)}
         self._calendar = calendar
-        self._bars = lru_cache(kept)(self._make)
+        self._plan = MarketPlan(seed)
+        self._day = lru_cache(kept)(self._make)
         self._daily_bar = lru_cache(10 * kept)(self._make_daily)
+        self._market = lru_cache(kept)(self._make_market)
+        self._splits = lru_cache(kept)(self._find_splits)
 
     @property
     def source(self) -> Source:
-        """The simulation, by its seed. It has no splits to adjust for."""
+        """The simulation, by its seed."""
         return Source(provider="simulated", feed=f"seed {self.seed}", adjustment="split")
 
     def minute_bars(self, symbol: str, session: date, until: datetime) -> npt.NDArray[Any]:
         """See `Provider.minute_bars`."""
-        if symbol not in self._places or not self._calendar.is_session(session):
+        if not self._trades(symbol, session):
             return np.zeros(0, bar_t)
-        bars = self._bars(symbol, session)
+        bars = self._day(symbol, session).bars
         closed: npt.NDArray[Any] = bars[: np.searchsorted(bars["time"], int(until.timestamp()) - 60, side="right")]
         return closed
 
     def daily_bars(self, symbol: str, session: date, count: int) -> npt.NDArray[Any]:
-        """See `Provider.daily_bars`: the regular sessions' minutes, summed up."""
+        """See `Provider.daily_bars`: the regular sessions' minutes, summed up, half up to the unit and the share."""
         days = self._days(symbol, session)[-count:] if count > 0 else ()
-        return np.array([self._daily_bar(symbol, day) for day in days], daily_t)
+        bars = np.array([self._daily_bar(symbol, day) for day in days], daily_t)
+        for place, day in enumerate(days):
+            ratio = self.split_ratio(symbol, day, session)
+            if ratio == 1:
+                continue
+            for name in _PRICES:
+                bars[name][place] = _half_up(int(bars[name][place]) * ratio)
+            bars["volume"][place] = _half_up(int(bars["volume"][place]) / ratio)
+        return bars
 
     def minute_sessions(self, symbol: str, before: date) -> tuple[date, ...]:
         """See `Provider.minute_sessions`: every session of the calendar, and none of a symbol of another market."""
         return self._days(symbol, before)
 
+    def halted(self, symbol: str, session: date, at: datetime) -> bool:
+        """See `Provider.halted`: whether trading in `symbol` stood still in the minute that had closed by `at`."""
+        if not self._trades(symbol, session):
+            return False
+        halt = self._day(symbol, session).halt
+        minute = (at - self._calendar.session(session).open) // timedelta(minutes=1) - 1
+        return halt is not None and halt.removes(minute)
+
     def in_play(self, symbol: str, session: date) -> bool:
         """Whether `symbol` is in play in `session`."""
-        return (self._places[symbol] + self._calendar.index(session) + self.seed) % IN_PLAY_EVERY == 0
+        return self._plan.in_play(self._places[symbol], self._calendar.index(session))
+
+    def gap_day(self, symbol: str, session: date) -> bool:
+        """Whether `symbol` opens 4 to 15 % above its prior close in `session`."""
+        plan = self._day_plan(symbol, session)
+        return plan.kind > Kind.IN_PLAY and plan.opening > plan.prior * 103 // 100
+
+    def splits(self, symbol: str) -> tuple[tuple[date, Fraction], ...]:
+        """Every session that `symbol` opens after a split, and how many new shares there are for one old share."""
+        return self._splits(symbol)
+
+    def split_ratio(self, symbol: str, first: date, last: date) -> Fraction:
+        """What a price of session `first` is multiplied by to be in the scale of `last`; a volume is divided by it."""
+        ratio = Fraction(1)
+        for day, shares in self._splits(symbol):
+            if first < day <= last:
+                ratio /= shares
+        return ratio
+
+    def _trades(self, symbol: str, session: date) -> bool:
+        return symbol in self._places and self._calendar.is_session(session)
 
     def _days(self, symbol: str, before: date) -> tuple[date, ...]:
         return self._calendar.days(date.min, before - timedelta(days=1)) if symbol in self._places else ()
 
-    def _make(self, symbol: str, day: date) -> npt.NDArray[Any]:
-        session = self._calendar.session(day)
-        draws = self._draws(symbol, day.isoformat())
-        traits = self._draws(symbol, "traits")
-        base, usual = 250_000 + traits.below(500_000), 3_000 + traits.below(12_000)
-        in_play = self.in_play(symbol, day)
-        plan = SessionPlan(
-            session=session,
-            opening=base * (1_000_000 + self._level(symbol, day) + draws.within(_NIGHT)) // 1_000_000,
-            volume=usual * (IN_PLAY_VOLUME if in_play else 1),
-            in_play=in_play,
-        )
-        bars = make_session(plan, draws)
-        bars.flags.writeable = False
-        return bars
+    def _day_plan(self, symbol: str, day: date) -> DayPlan:
+        return self._plan.day(symbol, self._places[symbol], self._calendar.index(day))
 
-    def _level(self, symbol: str, day: date) -> int:
-        """How far the symbol's price lies from its base, in parts per million: lines between drawn knots."""
-        knot, along = divmod(self._calendar.index(day), _KNOT)
-        start, end = (self._draws(symbol, f"knot {number}").within(_SWING) for number in (knot, knot + 1))
-        return start + (end - start) * along // _KNOT
+    def _make(self, symbol: str, day: date) -> SimulatedDay:
+        draws = Draws(self.seed, symbol, day.isoformat())
+        return make_session(self._day_plan(symbol, day), self._calendar.session(day), self._market(day), draws)
+
+    def _make_market(self, day: date) -> Whole:
+        market = self._plan.market_day(self._calendar.index(day))
+        return market_walk(market, self._calendar.session(day).minutes, Draws(self.seed, "the market", day.isoformat()))
+
+    def _find_splits(self, symbol: str) -> tuple[tuple[date, Fraction], ...]:
+        days = self._calendar.days(date.min, date.max)
+        return tuple(
+            (days[number], ratio) for number, ratio in self._plan.splits(symbol, self._places[symbol], len(days))
+        )
 
     def _make_daily(self, symbol: str, day: date) -> tuple[int, int, int, int, int, int]:
-        session: Session = self._calendar.session(day)
-        bars = self._bars(symbol, day)
-        regular = bars[bars["time"] >= int(session.open.timestamp())]
+        session = self._calendar.session(day)
+        bars = self._day(symbol, day).bars
+        opens, closes = int(session.open.timestamp()), int(session.close.timestamp())
+        regular = bars[(bars["time"] >= opens) & (bars["time"] < closes)]
         return (
             (day - _EPOCH).days,
             int(regular["open"][0]),
@@ -125,9 +156,9 @@ class SimulatedMarket:
             int(regular["volume"].sum()),
         )
 
-    def _draws(self, symbol: str, of: str) -> Draws:
-        digest = hashlib.sha256(f"{self.seed}\x1f{symbol}\x1f{of}".encode()).digest()
-        return Draws(int.from_bytes(digest[:16], "big"))
+
+def _half_up(value: Fraction) -> int:
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
 
 
 def _names(count: int) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ file, row and column named, and so does one that cannot be read; a number that s
 Ticker changes (map_files) are not followed: a symbol is its file's name.
 """
 
-import stat
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from functools import lru_cache
@@ -23,8 +21,17 @@ from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.ids import is_symbol
 from trading_platform.domain.records import bar_t, daily_t
 from trading_platform.marketdata.provider import Source
-from trading_platform.marketdata.providers.csv_rows import parse_rows, read_zip, refuse_rows
+from trading_platform.marketdata.providers.csv_rows import parse_rows, read_zip
 from trading_platform.marketdata.providers.factor_file import read_factor_file
+from trading_platform.marketdata.providers.file_access import (
+    checked_symbol,
+    frozen,
+    is_file,
+    is_folder,
+    names_in,
+    refuse_rows,
+)
+from trading_platform.marketdata.providers.splits import to_scale_of
 
 _MINUTE_COLUMNS: Final = ("time", "open", "high", "low", "close", "volume")
 _DAILY_COLUMNS: Final = ("date", *_MINUTE_COLUMNS[1:])
@@ -44,7 +51,7 @@ class LeanFiles:
 
     def __init__(self, root: Path, *, kept: int = 12_000) -> None:
         self._home = root / "equity" / "usa"
-        if not _stands(self._home / "minute", stat.S_ISDIR):
+        if not is_folder(self._home / "minute"):
             raise InvalidInput(
                 "is not a LEAN data folder: it holds no equity/usa/minute",
                 where=str(root),
@@ -59,6 +66,12 @@ class LeanFiles:
         """LEAN's files: consolidated trades, adjusted for splits as of the session."""
         return Source(provider="files", feed="lean", adjustment="split")
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Those for which there is a folder of minute bars, in order."""
+        names = (name.upper() for name in names_in(self._home / "minute"))
+        return tuple(sorted(name for name in names if is_symbol(name)))
+
     def minute_bars(self, symbol: str, session: date, until: datetime) -> npt.NDArray[Any]:
         """See `Provider.minute_bars`. Raises `InvalidInput` if the file is malformed or its times do not rise."""
         bars = self._minutes(_file_name(symbol), session)
@@ -69,32 +82,27 @@ class LeanFiles:
         """See `Provider.daily_bars`. Raises `InvalidInput` for a malformed file or a missing factor file."""
         bars = self._daily(_file_name(symbol))
         end = int(np.searchsorted(bars["day"], (session - _EPOCH).days))
-        chosen = bars[max(0, end - count) : end].copy()
-        if len(chosen):
-            self._adjust(symbol, chosen, session)
-        return chosen
+        chosen: npt.NDArray[Any] = bars[max(0, end - count) : end]
+        if not len(chosen):
+            return chosen.copy()
+        factors = self._factors(self._home / "factor_files" / f"{_file_name(symbol)}.csv")
+        return to_scale_of(session, chosen, factors.ratio)
 
     def minute_sessions(self, symbol: str, before: date) -> tuple[date, ...]:
         """See `Provider.minute_sessions`: the days for which there is a file. Raises `InvalidInput` as the others."""
         folder = self._home / "minute" / _file_name(symbol)
-        stamps = (name.removesuffix(_TRADE) for name in _names(folder) if name.endswith(_TRADE))
+        stamps = (name.removesuffix(_TRADE) for name in names_in(folder) if name.endswith(_TRADE))
         days = (_day(int(stamp)) for stamp in stamps if stamp.isascii() and stamp.isdigit())
         return tuple(sorted(day for day in days if day is not None and day < before))
 
-    def _adjust(self, symbol: str, bars: npt.NDArray[Any], session: date) -> None:
-        """Put daily bars into the scale of `session`, half up to the unit and to the share."""
-        splits = self._factors(self._home / "factor_files" / f"{_file_name(symbol)}.csv")
-        ratios = [splits.ratio(_EPOCH + timedelta(days=day), session) for day in bars["day"].tolist()]
-        up = np.array([ratio.numerator for ratio in ratios], object)
-        down = np.array([ratio.denominator for ratio in ratios], object)
-        for name in _PRICES:
-            bars[name] = _scaled(bars[name], up, down)
-        bars["volume"] = _scaled(bars["volume"], down, up)
+    def halted(self, symbol: str, session: date, at: datetime) -> bool:  # noqa: ARG002 (the port's)
+        """See `Provider.halted`: never, for the files do not say. A halted symbol has no bars there."""
+        return False
 
     def _read_minutes(self, name: str, session: date) -> npt.NDArray[Any]:
         path = self._home / "minute" / name / f"{session:%Y%m%d}{_TRADE}"
-        if not _stands(path, stat.S_ISREG):
-            return _frozen(np.zeros(0, bar_t))
+        if not is_file(path):
+            return frozen(np.zeros(0, bar_t))
         rows = parse_rows(read_zip(path), _MINUTE_COLUMNS, path, _cell)
         times = rows[:, 0]
         refuse_rows(
@@ -106,12 +114,12 @@ class LeanFiles:
         refuse_rows(path, "time", np.diff(times, prepend=0) < 0, "is before the row above it: the file is not sorted")
         bars = np.zeros(len(rows), bar_t)
         bars["time"] = times // 1000 + int(exchange_moment(session, clock_time()).timestamp())
-        return _frozen(_named(bars, rows))
+        return frozen(_named(bars, rows))
 
     def _read_daily(self, name: str) -> npt.NDArray[Any]:
         path = self._home / "daily" / f"{name}.zip"
-        if not _stands(path, stat.S_ISREG):
-            return _frozen(np.zeros(0, daily_t))
+        if not is_file(path):
+            return frozen(np.zeros(0, daily_t))
         rows = parse_rows(read_zip(path).replace(b" 00:00,", b","), _DAILY_COLUMNS, path, _cell)
         stamps = rows[:, 0]
         days = _days(stamps)
@@ -119,41 +127,11 @@ class LeanFiles:
         refuse_rows(path, "date", np.diff(days, prepend=-1) < 0, "is before the row above it: the file is not sorted")
         bars = np.zeros(len(rows), daily_t)
         bars["day"] = days
-        return _frozen(_named(bars, rows))
-
-
-def _stands(path: Path, kind: Callable[[int], bool]) -> bool:
-    """Whether something of this kind is there. Raises `InvalidInput` where that cannot be seen."""
-    try:
-        return kind(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _names(folder: Path) -> list[str]:
-    """What is in a folder; nothing where there is none. Raises `InvalidInput` for one that cannot be read."""
-    try:
-        return [entry.name for entry in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> InvalidInput:
-    return InvalidInput(
-        f"it cannot be read: {error.strerror}",
-        where=str(path),
-        mend="Give this account the right to read it and the folders above it, or name another data folder",
-    )
+        return frozen(_named(bars, rows))
 
 
 def _file_name(symbol: str) -> str:
-    if not is_symbol(symbol):
-        raise InvalidInput(f"{symbol!r} is not a symbol", mend="A symbol is capitals and digits, such as IBM or BRK.B")
-    return symbol.lower()
+    return checked_symbol(symbol).lower()
 
 
 def _cell(column: str, text: str) -> int:
@@ -173,16 +151,6 @@ def _named(bars: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[A
     for column, name in enumerate((*_PRICES, "volume"), start=1):
         bars[name] = rows[:, column]
     return bars
-
-
-def _frozen(bars: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    bars.flags.writeable = False
-    return bars
-
-
-def _scaled(values: npt.NDArray[Any], up: npt.NDArray[Any], down: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Multiply by `up` / `down`, half up, in Python's integers: a product may pass 64 bits."""
-    return np.asarray((2 * values.astype(object) * up + down) // (2 * down), np.int64)
 
 
 def _day(stamp: int) -> date | None:

@@ -1,0 +1,129 @@
+"""The checks of a session's books at its close. Each is a blocking asset check: what comes after it is not made.
+
+Every check works the same fact out in two ways that share no code, and says both figures. Pure functions of the
+platform's parts; which asset carries which check is said in `session_assets`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from trading_platform.defs import assets
+from trading_platform.domain.fills import Fill, agrees
+from trading_platform.domain.orders import Side
+
+if TYPE_CHECKING:
+    from trading_platform.bootstrap import Platform
+    from trading_platform.domain.reports import SessionClose
+    from trading_platform.ledger.session_figures import SessionFigures
+
+NO_BREAKS: Final = "no_breaks"
+ORDERS_RESOLVED: Final = "no_order_unresolved"
+LEDGER_EQUALS_BROKER: Final = "ledger_equals_broker"
+POSITIONS_EQUAL_FILLS: Final = "positions_equal_fills"
+CASH_ADDS_UP: Final = "cash_adds_up"
+
+SPECS: Final[Mapping[str, tuple[dg.AssetKey, str]]] = {
+    NO_BREAKS: (assets.RECONCILIATION, "The last reconcile found ledger and broker in agreement."),
+    ORDERS_RESOLVED: (assets.ORDERS, "Every order of the session has come to an end."),
+    LEDGER_EQUALS_BROKER: (assets.FILLS, "The session's fills are the broker's executions, one for one, to the cent."),
+    POSITIONS_EQUAL_FILLS: (assets.POSITIONS, "What is held is the sum of the fills, as two computations have it."),
+    CASH_ADDS_UP: (assets.POSITIONS, "Opening cash, sales, purchases and fees come to the cash of ledger and broker."),
+}
+"""The checks: by name, their asset and what they say."""
+
+
+def spec(name: str) -> dg.AssetCheckSpec:
+    """The blocking check `name` of every session."""
+    asset, said = SPECS[name]
+    return dg.AssetCheckSpec(name, asset=asset, description=said, blocking=True)
+
+
+def no_breaks(closed: "SessionClose") -> dg.AssetCheckResult:
+    """Whether the close's reconcile left nothing that a person must look at."""
+    found = closed.reconciled.breaks
+    return _result(NO_BREAKS, not found, {"breaks": [f"{one.symbol}: {one.what}" for one in found]})
+
+
+def orders_resolved(platform: "Platform", day: date) -> dg.AssetCheckResult:
+    """Whether no order of the session is open or unknown."""
+    left = [one for one in platform.ledger.orders(day) if not one.state.is_final]
+    said = [f"{one.intent.symbol} {one.intent.kind.value} {one.state.value}" for one in left]
+    return _result(ORDERS_RESOLVED, not left, {"unresolved": said})
+
+
+def ledger_equals_broker(platform: "Platform", day: date) -> dg.AssetCheckResult:
+    """Whether the session's fills and the broker's executions of that time are the same."""
+    session = platform.calendar.session(day)
+    begins, ends = session.premarket_open, session.after_hours_close
+    ours = {fill.execution_id: fill for fill in platform.ledger.fills() if begins <= fill.time < ends}
+    theirs = {one.execution_id: one for one in platform.broker.executions(begins) if one.time < ends}
+    both = ours.keys() & theirs.keys()
+    differing = sorted({key for key in both if not agrees(theirs[key], ours[key])} | (ours.keys() ^ theirs.keys()))
+    return _result(
+        LEDGER_EQUALS_BROKER,
+        not differing,
+        {"in_the_ledger": len(ours), "at_the_broker": len(theirs), "differing": differing},
+    )
+
+
+def positions_equal_fills(platform: "Platform") -> dg.AssetCheckResult:
+    """Whether the fold of the fills holds what their plain sums in the database say."""
+    folded: dict[str, int] = {}
+    for one in platform.ledger.holdings().positions.values():
+        folded[one.symbol] = folded.get(one.symbol, 0) + one.quantity
+    summed: dict[str, int] = {}
+    for row in platform.ledger.pnl():
+        summed[row.symbol] = summed.get(row.symbol, 0) + row.bought_quantity - row.sold_quantity
+    at_broker = dict(platform.broker.positions())
+    differing = sorted(
+        symbol
+        for symbol in folded.keys() | summed.keys() | at_broker.keys()
+        if len({book.get(symbol, 0) for book in (folded, summed, at_broker)}) > 1
+    )
+    return _result(
+        POSITIONS_EQUAL_FILLS,
+        not differing,
+        {
+            "differing": [
+                f"{symbol}: fold {folded.get(symbol, 0)}, sum {summed.get(symbol, 0)}, broker {at_broker.get(symbol, 0)}"
+                for symbol in differing
+            ]
+        },
+    )
+
+
+def cash_adds_up(platform: "Platform", figures: "SessionFigures") -> dg.AssetCheckResult:
+    """Whether the cash is what the fills leave of the opening cash: at the last minute, now, and at the broker."""
+    moved = sum((_moved(fill) for fill in platform.ledger.fills()), Decimal(0))
+    summed = platform.ledger.opening_cash() + moved
+    folded, at_broker = platform.ledger.holdings().cash, platform.broker.cash()
+    return _result(
+        CASH_ADDS_UP,
+        summed == folded == at_broker and figures.cash.adds_up,
+        {
+            "sum": str(summed),
+            "ledger": str(folded),
+            "broker": str(at_broker),
+            "last_minute_recorded": str(figures.cash.recorded),
+            "last_minute_expected": str(figures.cash.expected),
+        },
+    )
+
+
+def _moved(fill: Fill) -> Decimal:
+    value = fill.price * fill.quantity
+    return (value if fill.side is Side.SELL else -value) - fill.fee
+
+
+def _result(name: str, passed: bool, metadata: Mapping[str, str | int | Iterable[str]]) -> dg.AssetCheckResult:  # noqa: FBT001
+    return dg.AssetCheckResult(
+        asset_key=SPECS[name][0],
+        check_name=name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={key: value if isinstance(value, str | int) else list(value) for key, value in metadata.items()},
+    )

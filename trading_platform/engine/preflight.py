@@ -1,0 +1,99 @@
+"""Before a session opens: whether what it needs is there, and which symbols it can trade.
+
+Nothing here trades or writes. Every check runs, whatever the others say, so that a person mends all at once.
+"""
+
+from collections.abc import Callable, Iterator
+
+from trading_platform.calendars.sessions import Session
+from trading_platform.domain.errors import TradingPlatformError
+from trading_platform.domain.reports import Listing, PreflightCheck
+from trading_platform.engine.values import Parts
+from trading_platform.marketdata.day import ATR_BARS, DAILY_HISTORY, VOLUME_SESSIONS, ends_before
+
+Found = tuple[bool, str]
+"""Whether a check passed, and what it found."""
+
+
+def preflight(parts: Parts, session: Session, universe: tuple[Listing, ...]) -> tuple[PreflightCheck, ...]:
+    """Every check of a session, in the order in which a person would mend them."""
+
+    def check(name: str, look: Callable[[], Found]) -> PreflightCheck:
+        try:
+            passed, detail = look()
+        except TradingPlatformError as error:
+            passed, detail = False, str(error)
+        return PreflightCheck(name=name, passed=passed, detail=detail)
+
+    return (
+        check("session", lambda: _session(session)),
+        check("database", lambda: _database(parts)),
+        check("clock", lambda: _clock(parts)),
+        check("broker", lambda: _broker(parts)),
+        check("market data", lambda: _market_data(universe)),
+        check("strategies", lambda: _strategies(parts)),
+    )
+
+
+def universe(parts: Parts, session: Session) -> tuple[Listing, ...]:
+    """The session's symbols, in their order, each with what forbids entries in it or is missing of its history.
+
+    What is known only after the open (the pre-market, the gap) is not asked for.
+    """
+    return tuple(Listing(symbol=symbol, lacks=tuple(_lacks(parts, symbol, session))) for symbol in parts.symbols)
+
+
+def _session(session: Session) -> Found:
+    kind = "a half day" if session.is_half_day else "a full session"
+    return True, f"{session.day} is {kind} of {session.minutes} minutes"
+
+
+def _database(parts: Parts) -> Found:
+    last = parts.ledger.last_cycle()
+    return (
+        True,
+        "no minute is recorded yet" if last is None else f"the last recorded bar is {last.bar_time.isoformat()}",
+    )
+
+
+def _clock(parts: Parts) -> Found:
+    skew, limit = parts.clock_skew_ms(), parts.limits.max_clock_skew_ms
+    said = f"{skew} ms from the database's clock, {limit} ms are allowed"
+    return abs(skew) <= limit, said if abs(skew) <= limit else f"{said}: set this machine's clock (NTP)"
+
+
+def _broker(parts: Parts) -> Found:
+    cash, positions = parts.broker.cash(), parts.broker.positions()
+    return True, f"it answers: {cash} dollars and {len(positions)} positions"
+
+
+def _market_data(universe: tuple[Listing, ...]) -> Found:
+    tradable = sum(one.tradable for one in universe)
+    if tradable:
+        return True, f"{tradable} of {len(universe)} symbols can be traded"
+    first = universe[0] if universe else None
+    why = f"; {first.symbol}: {', '.join(first.lacks)}" if first is not None else ""
+    return False, f"no symbol can be traded{why}"
+
+
+def _strategies(parts: Parts) -> Found:
+    if parts.unloaded:
+        return False, "; ".join(parts.unloaded)
+    return True, ", ".join(strategy.name for strategy in parts.strategies)
+
+
+def _lacks(parts: Parts, symbol: str, session: Session) -> Iterator[str]:
+    if symbol in parts.limits.restricted_symbols:
+        yield "it is on the restricted list"
+    try:
+        daily = parts.provider.daily_bars(symbol, session.day, DAILY_HISTORY)
+        minutes = parts.provider.minute_sessions(symbol, session.day)
+    except TradingPlatformError as error:
+        yield str(error)
+        return
+    if not ends_before(daily, parts.calendar.previous(session.day)):
+        yield "no daily bar of the session before"
+    elif len(daily) < max(VOLUME_SESSIONS, ATR_BARS + 1):
+        yield f"{len(daily)} daily bars, {max(VOLUME_SESSIONS, ATR_BARS + 1)} are needed"
+    if not minutes:
+        yield "no earlier session of minute bars"

@@ -1,0 +1,127 @@
+"""Commands of persons, and the counts that rules 9 and 12 go by: what has been ordered, and since which command.
+
+Here are the statements, as in `append` and `queries`; the transaction belongs to the caller (`ledger`). Limits are
+given by the caller as well: nothing here decides.
+
+When an order was decided is told by its cycle's clock, which may be simulated; that one order came after a command is
+told by the database's, which both have in common.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from trading_platform.domain.commands import Command, CommandAction
+from trading_platform.ledger.rows import Found
+
+Key = tuple[str, str]
+"""Strategy and symbol."""
+
+_APPEND: Final = sa.text("""
+/* append_command */
+INSERT INTO commands (book, at, who, action, strategy, symbol, session, reason)
+VALUES (:book, :at, :who, :action, :strategy, :symbol, :session, :reason) RETURNING *
+""")
+
+_COMMANDS: Final = sa.text("""
+/* commands: all of a book, or those that name one session, in the order in which they were recorded */
+SELECT * FROM commands WHERE book = :book AND (CAST(:session AS date) IS NULL OR session = :session) ORDER BY id
+""")
+
+_FLATTEN_WANTED: Final = sa.text("""
+/* flatten_wanted: whether a person wants a session to end flat now */
+SELECT EXISTS (SELECT FROM commands WHERE book = :book AND action = 'flatten' AND session = :session)
+""")
+
+_COUNTED_ENTRIES: Final = """
+WITH enabled AS (
+    SELECT strategy, symbol, max(recorded_at) AS since FROM commands
+    WHERE book = :book AND action = 'enable' GROUP BY strategy, symbol
+)
+SELECT intents.strategy, intents.symbol, session, count(*) AS entries
+FROM intents LEFT JOIN enabled ON (enabled.strategy, enabled.symbol) = (intents.strategy, intents.symbol)
+WHERE book = :book AND kind = 'entry' AND (since IS NULL OR created_at > since)
+"""
+
+_DISABLED: Final = sa.text(f"""
+/* disabled: strategies and symbols with too many entries in any one session since they were last enabled */
+{_COUNTED_ENTRIES} GROUP BY intents.strategy, intents.symbol, session HAVING count(*) >= :limit
+""")
+
+_ENTRIES_SENT: Final = sa.text(f"""
+/* entries_sent: in one session, since a strategy and symbol were last enabled */
+{_COUNTED_ENTRIES} AND session = :session GROUP BY intents.strategy, intents.symbol, session
+""")
+
+# An order of no cycle has only the database's time; on a simulated clock that counts as later than everything.
+_ORDERS_SENT: Final = sa.text("""
+/* orders_sent: intents of a session that make a call of their own, decided after a moment, by strategy */
+SELECT strategy, count(*) AS orders
+FROM intents LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
+WHERE intents.book = :book AND intents.session = :session AND parent IS NULL
+  AND (CAST(:since AS timestamptz) IS NULL OR coalesce(decided_at, created_at) > :since)
+GROUP BY strategy
+""")
+
+
+def append(
+    connection: sa.Connection,
+    book: str,
+    *,
+    at: datetime,
+    who: str,
+    action: CommandAction,
+    reason: str,
+    strategy: str | None,
+    symbol: str | None,
+    session: date | None,
+) -> Command:
+    """Add a command, and return it as it was recorded."""
+    row = {"book": book, "at": at, "who": who, "action": action.value, "reason": reason}
+    named = {"strategy": strategy, "symbol": symbol, "session": session}
+    return _command_of(connection.execute(_APPEND, row | named).one())
+
+
+def commands(connection: sa.Connection, book: str, session: date | None) -> tuple[Command, ...]:
+    """All commands of a book, or those that name one session, in the order in which they were recorded."""
+    return tuple(map(_command_of, connection.execute(_COMMANDS, {"book": book, "session": session})))
+
+
+def flatten_wanted(connection: sa.Connection, book: str, session: date) -> bool:
+    """Whether a person has told the platform to flatten in this session."""
+    return bool(connection.execute(_FLATTEN_WANTED, {"book": book, "session": session}).scalar_one())
+
+
+def disabled(connection: sa.Connection, book: str, limit: int) -> frozenset[Key]:
+    """Strategies and symbols with at least `limit` entries in any one session since they were last enabled."""
+    found = connection.execute(_DISABLED, {"book": book, "limit": limit})
+    return frozenset((row.strategy, row.symbol) for row in found)
+
+
+def entries_sent(connection: sa.Connection, book: str, session: date) -> Mapping[Key, int]:
+    """Entries committed in a session since each strategy and symbol were last enabled; those without one left out."""
+    found = connection.execute(_ENTRIES_SENT, {"book": book, "session": session})
+    return {(row.strategy, row.symbol): row.entries for row in found}
+
+
+def orders_sent(connection: sa.Connection, book: str, session: date, since: datetime | None) -> Mapping[str, int]:
+    """Intents of a session that make a broker call, decided after `since`, by strategy; those without one left out."""
+    found = connection.execute(_ORDERS_SENT, {"book": book, "session": session, "since": since})
+    return {row.strategy: row.orders for row in found}
+
+
+def _command_of(row: Found) -> Command:
+    return Command(
+        id=row.id,
+        book=row.book,
+        at=row.at,
+        recorded_at=row.recorded_at,
+        who=row.who,
+        action=CommandAction(row.action),
+        strategy=row.strategy,
+        symbol=row.symbol,
+        session=row.session,
+        reason=row.reason,
+    )
