@@ -37,7 +37,7 @@ FILES: Final = ("lean", "csv", "parquet")
 def market_options(command: _Command) -> _Command:
     """The options that say what is traded."""
     for option in (
-        click.option("--data", help="simulated (the default), or recorded bars: lean:FOLDER, csv:FOLDER or parquet:FOLDER."),
+        click.option("--data", help="simulated (the default), lean:FOLDER, csv:FOLDER or parquet:FOLDER."),
         click.option("--session", "session", help="The session's date, as 2013-10-09."),
         click.option("--symbols", help="Symbols, separated by commas."),
         click.option("--profile", help="The profile of the strategy's parameters, such as quiet."),
@@ -83,11 +83,19 @@ def overrides_of(market: Mapping[str, str | None], *, book: str | None = None) -
         data["folder"] = None
     if data:
         overrides["market_data"] = data
-    if market.get("profile") is not None:
-        overrides["active_strategies"] = [{"name": "vwap_reclaim", "profile": market["profile"]}]
     if book is not None:
         overrides["account"] = {"book": book}
+    if market.get("profile") is not None:
+        overrides["active_strategies"] = _with_profile(market["profile"], overrides)
     return overrides
+
+
+def _with_profile(profile: str | None, overrides: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The strategies that are active without the option, each with that profile."""
+    from trading_platform.config.load import load
+
+    active = load(os.environ, overrides).active_strategies
+    return [{**one.model_dump(mode="json"), "profile": profile} for one in active]
 
 
 def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:

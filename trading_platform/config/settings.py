@@ -210,5 +210,8 @@ class Settings(Group):
     market_data: MarketData = MarketData()
     market_hours: MarketHours = MarketHours()
     brokers: Brokers = Brokers()
-    active_strategies: tuple[ActiveStrategy, ...] = (ActiveStrategy(name="vwap_reclaim"),)
+    active_strategies: tuple[ActiveStrategy, ...] = (
+        ActiveStrategy(name="gap_and_go"),
+        ActiveStrategy(name="vwap_reclaim"),
+    )
     """What trades, in the order in which entries are considered: each with name, and perhaps file, profile, parameters."""

@@ -18,7 +18,7 @@ from trading_platform.defs.ops import (
 SESSION_CLOSE: Final = "session_close"
 
 # A minute that takes longer has lost its point, and so has an opening: run monitoring ends it.
-_MINUTE_LIMIT: Final = {"dagster/max_runtime": "300"}
+_MINUTE_LIMIT: Final = {"dagster/max_runtime": "120"}
 _CLOSE_LIMIT: Final = {"dagster/max_runtime": "1800"}
 
 

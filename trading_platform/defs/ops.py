@@ -41,8 +41,8 @@ def list_universe(context: dg.OpExecutionContext, config: Day) -> Any:
         session = desk.named(_day(config.session))
         found = universe(desk.platform.stages.parts, session.session)
     for one in found:
-        if not one.tradable:
-            context.log.warning("%s: %s", one.symbol, ", ".join(one.lacks))
+        if one.lacks + one.misses:
+            context.log.warning("%s: %s", one.symbol, ", ".join(one.lacks + one.misses))
     context.add_output_metadata(
         {
             "session": session.day.isoformat(),

@@ -29,8 +29,9 @@ AFTER_CLOSE: Final = timedelta(minutes=5)
 
 _MINUTE: Final = timedelta(minutes=1)
 _HALF_DAY_CLOSE: Final = time(13, 0)
-_BUSY_FOR: Final = timedelta(minutes=5)
-"""A run that has not ended after so long is dead or about to be ended: it holds back no tick any more."""
+_BUSY_FOR: Final = timedelta(minutes=2)
+"""A run that has not ended after so long is dead or about to be ended, and holds back no tick any more. If it lives all
+the same, it still owns the book, and the next one fails without touching it."""
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

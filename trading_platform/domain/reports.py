@@ -75,14 +75,15 @@ class PreflightCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A symbol of a session's universe, and what forbids entries in it or is missing of its history."""
+    """A symbol of a session's universe: what forbids entries in it, and what some strategies may miss of its history."""
 
     symbol: str
     lacks: tuple[str, ...]
+    misses: tuple[str, ...] = ()
 
     @property
     def tradable(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether nothing forbids an entry."""
         return not self.lacks
 
 

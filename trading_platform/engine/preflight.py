@@ -3,7 +3,7 @@
 Nothing here trades or writes. Every check runs, whatever the others say, so that a person mends all at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.errors import TradingPlatformError
@@ -36,11 +36,11 @@ def preflight(parts: Parts, session: Session, universe: tuple[Listing, ...]) -> 
 
 
 def universe(parts: Parts, session: Session) -> tuple[Listing, ...]:
-    """The session's symbols, in their order, each with what forbids entries in it or is missing of its history.
+    """The session's symbols, in their order, each with what forbids entries in it and what it misses of its history.
 
     What is known only after the open (the pre-market, the gap) is not asked for.
     """
-    return tuple(Listing(symbol=symbol, lacks=tuple(_lacks(parts, symbol, session))) for symbol in parts.symbols)
+    return tuple(_listing(parts, symbol, session) for symbol in parts.symbols)
 
 
 def _session(session: Session) -> Found:
@@ -82,18 +82,19 @@ def _strategies(parts: Parts) -> Found:
     return True, ", ".join(strategy.name for strategy in parts.strategies)
 
 
-def _lacks(parts: Parts, symbol: str, session: Session) -> Iterator[str]:
+def _listing(parts: Parts, symbol: str, session: Session) -> Listing:
+    lacks: list[str] = []
     if symbol in parts.limits.restricted_symbols:
-        yield "it is on the restricted list"
+        lacks.append("it is on the restricted list")
     try:
         daily = parts.provider.daily_bars(symbol, session.day, DAILY_HISTORY)
         minutes = parts.provider.minute_sessions(symbol, session.day)
     except TradingPlatformError as error:
-        yield str(error)
-        return
+        return Listing(symbol=symbol, lacks=(*lacks, str(error)))
+    needed = max(VOLUME_SESSIONS, ATR_BARS + 1)
     if not ends_before(daily, parts.calendar.previous(session.day)):
-        yield "no daily bar of the session before"
-    elif len(daily) < max(VOLUME_SESSIONS, ATR_BARS + 1):
-        yield f"{len(daily)} daily bars, {max(VOLUME_SESSIONS, ATR_BARS + 1)} are needed"
-    if not minutes:
-        yield "no earlier session of minute bars"
+        lacks.append("no daily bar of the session before")
+    elif len(daily) < needed:
+        lacks.append(f"{len(daily)} daily bars, {needed} are needed")
+    misses = () if minutes else ("no earlier session of minute bars, so that no relative volume is known",)
+    return Listing(symbol=symbol, lacks=tuple(lacks), misses=misses)

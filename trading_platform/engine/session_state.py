@@ -15,7 +15,6 @@ from trading_platform.engine.values import Evaluated, Fetched, Parts, Records
 from trading_platform.marketdata.bars import step_bars
 from trading_platform.marketdata.fetch import open_session
 from trading_platform.portfolio.decide import DecisionDesk
-from trading_platform.portfolio.venue import shapes_taken
 from trading_platform.strategies.contract import Strategy
 from trading_platform.strategies.set_aside import GuardedFold
 from trading_platform.strategies.stand_in import stand_in
@@ -35,7 +34,7 @@ class SessionState:
         self.strategies = tuple(
             stand_in(strategy.name) if strategy.name in self._unfit else strategy for strategy in parts.strategies
         )
-        self.desk = DecisionDesk(self.strategies, parts.limits, session, shapes_taken(parts.broker.capabilities))
+        self.desk = DecisionDesk(self.strategies, parts.limits, session, parts.broker.capabilities)
         self._unloaded = parts.unloaded
         self._symbols = parts.symbols
         self._ledger = parts.ledger

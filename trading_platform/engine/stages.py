@@ -21,7 +21,7 @@ from trading_platform.domain.reports import CycleReport, DataProblem
 from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
 from trading_platform.engine.record import cycle_record, cycle_report, read_back
 from trading_platform.engine.session_state import SessionState
-from trading_platform.engine.values import Evaluated, Fetched, Parts, Planned
+from trading_platform.engine.values import Evaluated, Fetched, Parts, Planned, Records
 from trading_platform.ledger.ownership import Lease, Ownership
 from trading_platform.ledger.projections import holdings
 from trading_platform.marketdata.bars import SessionBars
@@ -46,6 +46,8 @@ class Stages:
         self._outbox = Outbox(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, deadline=parts.call_deadline)
         self._reconciler = Reconciler(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, outbox=self._outbox)
         self._lease: Lease | None = None
+        # By bar; None: no cycle decided its orders. A cache: what is recorded does not change.
+        self._decided_at: dict[datetime, datetime | None] = {}
         self._day: SessionState | None = None
 
     def recover(self) -> Reconciled:
@@ -112,7 +114,7 @@ class Stages:
     def decide(self, evaluated: Evaluated) -> Planned:
         """Let the kernel decide, unless this minute was decided before: then its decisions are read back."""
         fetched = evaluated.fetched
-        account = self._account(fetched)
+        account = self._account(evaluated)
         names = tuple(strategy.name for strategy in self.parts.strategies)
         state = self._state(fetched.bars.session)
         market = Minute(
@@ -173,9 +175,8 @@ class Stages:
     def _barred(self, evaluated: Evaluated) -> dict[str, Barred]:
         """Of the symbols that a strategy wants to enter, those that must not be entered."""
         parts, at = self.parts, self.parts.clock.now()
-        wanted = np.logical_or.reduce([outs["entry"] != 0 for outs in evaluated.outs])
         barred: dict[str, Barred] = {}
-        for symbol in (parts.symbols[row] for row in np.flatnonzero(wanted)):
+        for symbol in (parts.symbols[row] for row in _wanted(evaluated)):
             if symbol in parts.limits.restricted_symbols:
                 barred[symbol] = Barred.RESTRICTED
             elif parts.provider.halted(symbol, evaluated.fetched.session, at):
@@ -199,7 +200,8 @@ class Stages:
             self._day = SessionState(self.parts, session)
         return self._day
 
-    def _account(self, fetched: Fetched) -> AccountView:
+    def _account(self, evaluated: Evaluated) -> AccountView:
+        fetched = evaluated.fetched
         ledger, session = self.parts.ledger, fetched.bars.session
         fills = ledger.fills()
         opening = ledger.opening_cash()
@@ -207,10 +209,13 @@ class Stages:
         before = holdings(opening, (fill for fill in fills if fill.time < session.open))
         last, extremes = ledger.last_cycle(fetched.session), ledger.extremes(fetched.session)
         breaks = {found.symbol for found in fetched.reconciled.report.breaks}
+        orders = self._orders(fetched.session, now.positions.values())
+        # Looked up only where an entry waits for an answer: it is asked of nothing else.
+        entering = len(_wanted(evaluated)) > 0
         return AccountView(
             cash=now.cash,
             positions=now.positions,
-            orders=self._orders(fetched.session, now.positions.values()),
+            orders=orders,
             broker_orders=fetched.reconciled.view.orders,
             attempts=ledger.filled_entries(fetched.session),
             mode=extremes.worst_mode,
@@ -218,20 +223,33 @@ class Stages:
             peak_equity=extremes.peak_equity,
             baseline=_results(before.positions.values()),
             frozen=frozenset(self.parts.symbols) if ACCOUNT in breaks else frozenset(breaks),
-            sent=self._sent(fetched.session),
-            entries_sent=ledger.entries_sent(fetched.session),
-            disabled=ledger.disabled(self.parts.limits.max_entries_per_day),
-            decided_at={one.bar_time: one.decided_at for one in ledger.cycles(fetched.session)},
+            flatten=ledger.flatten_wanted(fetched.session),
+            sent=self._sent(fetched.session, entering=entering),
+            entries_sent=ledger.entries_sent(fetched.session) if entering else {},
+            disabled=ledger.disabled(self.parts.limits.max_entries_per_day) if entering else frozenset(),
+            decided_at=self._decisions_of(orders, session),
         )
 
-    def _sent(self, day: date) -> OrdersSent:
-        """What has been sent, by the clock of the cycles that decided it: so a session that is run again counts it too."""
+    def _sent(self, day: date, *, entering: bool) -> OrdersSent:
+        """What has been sent, by the clock of the cycles that decided it: so a session that is run again counts it too.
+
+        The whole session's count stops the account, whatever is decided; the last second's and minute's hold back
+        entries alone.
+        """
         ledger, now = self.parts.ledger, self.parts.clock.now()
         session = ledger.orders_sent(day)
-        if not session:
-            return OrdersSent()
+        if not session or not entering:
+            return OrdersSent(session=session)
         within = [sum(ledger.orders_sent(day, now - window).values()) for window in (_SECOND, _MINUTE)]
         return OrdersSent(second=within[0], minute=within[1], session=session)
+
+    def _decisions_of(self, orders: Iterable[OrderStatus], session: Session) -> dict[datetime, datetime]:
+        """When the bars of this session's orders were decided; asked again only when there is an order of a new bar."""
+        bars = {one.intent.bar_time for one in orders if one.intent.bar_time >= session.open}
+        if not bars <= self._decided_at.keys():
+            cycles = self.parts.ledger.cycles(session.day)
+            self._decided_at = dict.fromkeys(bars) | {one.bar_time: one.decided_at for one in cycles}
+        return {bar: at for bar in bars if (at := self._decided_at[bar]) is not None}
 
     def _orders(self, day: date, positions: Iterable[Position]) -> tuple[OrderStatus, ...]:
         """The session's orders, what is still open of earlier ones, and all since the entry of what is still held."""
@@ -245,6 +263,12 @@ class Stages:
             since = min(status.intent.bar_time for status in everything if status.intent.id in openers)
             older = [one for one in everything if one.intent.bar_time >= since and one.intent.id not in known]
         return tuple(older) + orders
+
+
+def _wanted(evaluated: Evaluated) -> Records:
+    """The rows of the symbols that a strategy wants to enter."""
+    wanted: Records = np.flatnonzero(np.logical_or.reduce([outs["entry"] != 0 for outs in evaluated.outs]))
+    return wanted
 
 
 def _new_problems(found: Iterable[DataProblem], known: Iterable[DataProblem]) -> tuple[DataProblem, ...]:

@@ -50,7 +50,8 @@ class AccountView:
     session. `open_equity` is None in the session's first cycle: then it is the equity at the present marks.
     `entries_sent` counts entries of this session, filled or not, since a person last enabled their strategy and symbol;
     `disabled` are those that a person has to enable first. `decided_at` says when the bars of this session were
-    decided, by their start; a bar that it leaves out counts as decided at its end.
+    decided, by their start; a bar that it leaves out counts as decided at its end. `flatten`: a person wants everything
+    sold, and nothing entered any more in this session.
     """
 
     cash: Decimal
@@ -67,6 +68,7 @@ class AccountView:
     entries_sent: Mapping[Key, int] = field(default_factory=dict)
     disabled: frozenset[Key] = frozenset()
     decided_at: Mapping[datetime, datetime] = field(default_factory=dict)
+    flatten: bool = False
 
     @property
     def open_orders(self) -> int:

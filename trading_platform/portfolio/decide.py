@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.brokers.broker import Capabilities
 from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session, bar_time
 from trading_platform.config.settings import Limits
 from trading_platform.domain.compiled import as_records, empty_records
@@ -17,7 +18,6 @@ from trading_platform.domain.decisions import (
     Decision,
     DecisionKind,
     ExitCause,
-    OrderShape,
     Rule,
     TradingMode,
     Verdict,
@@ -35,6 +35,7 @@ from trading_platform.domain.rounding import price_from_float, tick_down
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.portfolio.account import AccountView, position_records, untraded
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
+from trading_platform.portfolio.venue import shapes_taken
 from trading_platform.risk.limits import to_record
 from trading_platform.strategies.contract import Strategy
 
@@ -80,12 +81,12 @@ class Decided:
 class DecisionDesk:
     """The kernel set up for one session: strategies in the configuration's order, their plans, and the limits.
 
-    `shapes` are the orders that the venue takes.
+    `venue` says which orders the broker takes.
     """
 
-    def __init__(self, strategies: Sequence[Strategy], limits: Limits, session: Session, shapes: OrderShape) -> None:
+    def __init__(self, strategies: Sequence[Strategy], limits: Limits, session: Session, venue: Capabilities) -> None:
         self._names = tuple(strategy.name for strategy in strategies)
-        self._limits = to_record(limits, shapes)
+        self._limits = to_record(limits, shapes_taken(venue), venue.lot)
         plans = [
             strategy.plan_record(session_minutes=session.minutes, opens=session.open.astimezone(EXCHANGE_ZONE).time())
             for strategy in strategies
@@ -106,6 +107,10 @@ class DecisionDesk:
         self._look(market, positions[:held])
         book = self._book(market, account, positions[:held])
         plans = self._plans_of_today(market, account)
+        if account.flatten:
+            # For the kernel it is past the time by which every plan is flat, and no entry may work any longer.
+            plans["flat_from"] = 0
+            positions["valid_until"] = np.minimum(positions["valid_until"], market.minute)
         out = empty_records(held * DECISIONS_PER_HOLDING + len(entries) + DECISIONS_PER_HOLDING, decision_t)
         given = {"book": book.copy(), "positions": positions.copy(), "entries": entries, "plans": plans.copy()}
         count = decide(book, positions, entries, plans, out)

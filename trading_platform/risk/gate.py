@@ -107,8 +107,9 @@ def symbol_objection(decision: Record, entry: Record, book: Record, limits: Reco
     if entry.barred != 0:
         return _object(decision, _BARRED, entry.barred, 0)
     if _entries_left(entry, limits) == 0:
-        # What a person has yet to enable may have entered less in this session than it might.
-        return _object(decision, _REPEATED_ENTRY, entry.entered, 0 if entry.disabled != 0 else limits.entries_day)
+        # Disabled in an earlier session: none is allowed, whatever this one has entered.
+        allowed = limits.entries_day if entry.entered >= limits.entries_day else 0
+        return _object(decision, _REPEATED_ENTRY, entry.entered, allowed)
     if _minutes_to_close(book) <= limits.closing_minutes:
         return _object(decision, _SESSION_WINDOW, _minutes_to_close(book), limits.closing_minutes)
     if _reference_is_unusable(entry.price, entry.age, limits):

@@ -1,6 +1,7 @@
 """The risk limits as the record that compiled rules read."""
 
 from decimal import Decimal
+from math import lcm
 from typing import Any, Final
 
 import numpy.typing as npt
@@ -32,7 +33,6 @@ _WHOLE: Final = {
     "order_shares": "max_order_shares",
     "closing_minutes": "closing_minutes",
     "positions": "max_positions",
-    "lot": "lot",
     "orders_second": "max_orders_per_second",
     "orders_minute": "max_orders_per_minute",
     "orders_day": "max_orders_per_day",
@@ -47,12 +47,13 @@ _WHOLE: Final = {
 """Fields that are the setting as it is."""
 
 
-def to_record(limits: Limits, shapes: OrderShape) -> npt.NDArray[Any]:
+def to_record(limits: Limits, shapes: OrderShape, venue_lot: int = 1) -> npt.NDArray[Any]:
     """One record of `limits_t`. Percentages become basis points, dollars become units.
 
     Args:
         limits: What a person has set. The list of restricted symbols is not in the record: it is a fact on a symbol.
         shapes: What the venue takes.
+        venue_lot: Shares in the venue's own lot: a quantity is in whole lots of both.
     """
     record = empty_records(1, limits_t)
     row = record[0]
@@ -63,6 +64,7 @@ def to_record(limits: Limits, shapes: OrderShape) -> npt.NDArray[Any]:
     row["order_notional"] = units_from_dollars(limits.max_order_notional)
     row["leverage"] = int(limits.max_leverage * BASIS_POINTS)
     row["shapes"] = shapes
+    row["lot"] = lcm(limits.lot, venue_lot)
     return record
 
 

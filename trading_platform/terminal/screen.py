@@ -115,8 +115,8 @@ def show_universe(console: Console, listed: Sequence[Listing]) -> None:
     """How many symbols can be traded, and what the others lack."""
     console.print(f"{sum(one.tradable for one in listed)} of {len(listed)} symbols can be traded.")
     for one in listed:
-        if not one.tradable:
-            console.print(f"[yellow]{one.symbol}: {', '.join(one.lacks)}[/yellow]", highlight=False)
+        if one.lacks + one.misses:
+            console.print(f"[yellow]{one.symbol}: {', '.join(one.lacks + one.misses)}[/yellow]", highlight=False)
 
 
 def show_checks(console: Console, checks: Sequence[PreflightCheck]) -> None:

@@ -63,7 +63,8 @@ def close_session(settings: Settings, console: Console, *, flatten: str | None) 
         session = desk.named(settings.market_data.session)
         if flatten is not None:
             _flatten(platform, session, flatten, console)
-        closed = desk.close(session.day) if session.is_over() else None
+        # What is being sold in the present needs some minutes yet; everything else is closed now, or refused.
+        closed = None if flatten is not None and not session.is_over() else desk.close(session.day)
         book = platform.ledger.holdings()
     finally:
         platform.close()

@@ -261,9 +261,9 @@ def test_a_file_that_is_spoilt_in_mid_session_holds_up_no_exit_and_no_other_symb
     assert sold == [("sell", 200, "50.4900"), ("sell", 100, "49.4900")]
     unusable = [[one for one in report.problems if one.what.startswith(fetch.UNUSABLE)] for report in reports]
     assert [(len(found), found[0].symbol, found[0].count) for found in unusable] == [(1, "AAA", 1)] * len(reports)
-    # What AAA is worth stays what the last good bar said, 50.20 at minute 4: it is not taken for what it cost.
+    # What AAA is worth stays what the last good bar said, 50.20 at minute 4, and not what it cost. Half of BBB is left.
     first = reports[0]
-    assert first.equity - first.cash == 300 * Decimal("50.20") + 320 * Decimal("21.50")
+    assert first.equity - first.cash == 300 * Decimal("50.20") + 160 * Decimal("21.50")
 
 
 def test_a_process_that_is_started_after_it_decides_the_same(
@@ -280,7 +280,7 @@ def test_without_what_was_seen_before_the_equity_would_jump(
 ) -> None:
     monkeypatch.setattr(SessionState, "seen", lambda _self, _symbol: np.zeros(0, bar_t))
     reports, _ = spoilt_view("unseen", spoilt=True)
-    assert reports[0].equity - reports[0].cash != 300 * Decimal("50.20") + 320 * Decimal("21.50")
+    assert reports[0].equity - reports[0].cash != 300 * Decimal("50.20") + 160 * Decimal("21.50")
 
 
 def test_were_it_not_kept_to_its_symbol_it_would_stop_the_cycle(

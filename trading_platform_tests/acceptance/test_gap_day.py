@@ -31,7 +31,15 @@ CCC (prior close 40.00, pre-market high 42.40, first five minutes 41.60 to 42.60
   minute 12  211 at 42.90 - 1 bp = 42.89571, got 42.89: 9,049.79.  Fee 1.055, paid 1.06
   Realised 9,510.90 + 9,049.79 - 18,039.85 = 520.84.  Fees 4.22
 
-Cash at the end: 100,000.00 + 683.06 + 25.02 + 520.84 - 29.23 = 101,199.69
+DDD (prior close 30.00, pre-market high 31.85, first five minutes 31.10 to 31.80).
+  minute 20  closes at 32.00 on 1.5 x the mean volume. Equity: cash 83,306.22 and 834 x 21.50 are 101,237.22;
+             506.18 / 0.90 = 562 shares, stop 31.10
+  minute 21  562 at 32.02 + 1 bp = 32.023202, paid 32.03: 18,000.86.  Fee 2.81.  Closes at 31.80, over VWAP but under
+             the pre-market high: the set-up is invalid
+  minute 22  562 at 31.82 - 1 bp = 31.816818, got 31.81: 17,877.22.  Fee 2.81
+  Realised -123.64.  Fees 5.62
+
+Cash at the end: 100,000.00 + 683.06 + 25.02 + 520.84 - 123.64 - 34.85 = 101,070.43
 """
 
 import zipfile
@@ -95,7 +103,21 @@ CCC  10 43.90 45.50 43.80 45.40 100000
 CCC  11 45.30 45.30 42.70 42.80 100000
 CCC  12 42.90 42.95 42.80 42.85 100000
 """
-TAPE: Final = f"{AAA}\n{BBB}\nBBB 89 21.47 21.50 21.45 21.46 100000\n{CCC}"
+DDD: Final = """
+DDD  -6 31.30 31.85 31.30 31.70  30000
+DDD  -5 31.70 31.82 31.70 31.80  30000
+DDD   0 31.50 31.80 31.10 31.60 100000
+DDD   1 31.60 31.80 31.40 31.60 100000
+DDD   2 31.60 31.80 31.40 31.60 100000
+DDD   3 31.60 31.80 31.40 31.60 100000
+DDD   4 31.60 31.80 31.40 31.60 100000
+""" + "\n".join(f"DDD {minute} 31.60 31.75 31.50 31.60 100000" for minute in range(5, 20))
+INVALID: Final = """
+DDD  20 31.60 32.05 31.58 32.00 150000
+DDD  21 32.02 32.05 31.75 31.80 100000
+DDD  22 31.82 31.90 31.78 31.84 100000
+"""
+TAPE: Final = f"{AAA}\n{BBB}\nBBB 89 21.47 21.50 21.45 21.46 100000\n{CCC}\n{DDD}\n{INVALID}"
 
 EXECUTIONS: Final = """
  6  AAA  buy   1666  10.73  8.33
@@ -105,6 +127,8 @@ EXECUTIONS: Final = """
 11  CCC  sell   210  45.29  1.05
 12  AAA  sell   833  10.91  4.17
 12  CCC  sell   211  42.89  1.06
+21  DDD  buy    562  32.03  2.81
+22  DDD  sell   562  31.81  2.81
 89  BBB  sell   834  21.46  4.17
 """
 DECISIONS: Final = [
@@ -119,6 +143,9 @@ DECISIONS: Final = [
     (11, "AAA", DecisionKind.EXIT, ExitCause.TRAIL, 833),
     (11, "CCC", DecisionKind.PROTECT, None, 0),
     (11, "CCC", DecisionKind.EXIT, ExitCause.BREAK_EVEN, 211),
+    (20, "DDD", DecisionKind.ENTER, None, 562),
+    (21, "DDD", DecisionKind.PROTECT, None, 0),
+    (21, "DDD", DecisionKind.EXIT, ExitCause.STEP, 562),
     (88, "BBB", DecisionKind.PROTECT, None, 0),
     (88, "BBB", DecisionKind.EXIT, ExitCause.FLAT_BY, 834),
 ]
@@ -132,6 +159,9 @@ def write_history(root: Path, closes: dict[str, str], *, volume: int = 10_000_00
     while len(days) < 25:
         days.append(calendar.previous(days[-1]).day)
     for symbol, close in closes.items():
+        even = "\n".join(f"{symbol} {minute} {close} {close} {close} {close} 1000" for minute in range(390))
+        # Before what follows: a tape may come with a history of its own.
+        write_tape(root, even, days[0])
         price = int(Decimal(close) * 10_000)
         rows = [f"{day:%Y%m%d} 00:00,{price},{price},{price},{price},{volume}" for day in reversed(days)]
         daily = root / "equity" / "usa" / "daily"
@@ -139,8 +169,6 @@ def write_history(root: Path, closes: dict[str, str], *, volume: int = 10_000_00
         with zipfile.ZipFile(daily / f"{symbol.lower()}.zip", "w") as archive:
             archive.writestr(f"{symbol.lower()}.csv", "\n".join(rows) + "\n")
         write_factors(root, symbol, NEVER_SPLIT)
-        even = "\n".join(f"{symbol} {minute} {close} {close} {close} {close} 1000" for minute in range(390))
-        write_tape(root, even, days[0])
 
 
 def write_factors(root: Path, symbol: str, text: str) -> None:
@@ -170,8 +198,8 @@ def trading(url: str, folder: Path, bars: Path, symbols: tuple[str, ...]) -> Ite
 
 def test_every_fill_of_a_gap_day_is_as_worked_out_by_hand(tmp_path: Path, fresh_database: Callable[[], str]) -> None:
     bars = write_tape(tmp_path / "bars", TAPE)
-    write_history(bars, {"AAA": "10.00", "BBB": "20.00", "CCC": "40.00"})
-    with trading(fresh_database(), tmp_path / "data", bars, ("AAA", "BBB", "CCC")) as platform:
+    write_history(bars, {"AAA": "10.00", "BBB": "20.00", "CCC": "40.00", "DDD": "30.00"})
+    with trading(fresh_database(), tmp_path / "data", bars, ("AAA", "BBB", "CCC", "DDD")) as platform:
         reports = run_until(platform, 90)
         session = platform.calendar.session(DAY)
         assert [
@@ -195,8 +223,9 @@ def test_every_fill_of_a_gap_day_is_as_worked_out_by_hand(tmp_path: Path, fresh_
             "AAA": (Decimal("683.06"), Decimal("16.67")),
             "BBB": (Decimal("25.02"), Decimal("8.34")),
             "CCC": (Decimal("520.84"), Decimal("4.22")),
+            "DDD": (Decimal("-123.64"), Decimal("5.62")),
         }
-        assert reports[-1].cash == platform.broker.cash() == Decimal("101199.69")
+        assert reports[-1].cash == platform.broker.cash() == Decimal("101070.43")
         assert not platform.broker.positions()
         assert not any(report.faults or report.reconciled.breaks for report in reports)
 
@@ -210,7 +239,6 @@ SPLIT: Final = "20131008,1,1.25,8.4\n20501231,1,1,0\n"
 def entries_of(url: str, folder: Path, bars: Path) -> tuple[list[int], float]:
     """The minutes of the entry signals of AAA, and the gap that the day record has."""
     with trading(url, folder, bars, ("AAA",)) as platform:
-        platform.simulated_session(DAY).open()
         found = run_until(platform, 12)
         signals = [minute for minute, report in enumerate(found) for one in report.signals if one.entry]
         days = platform.stages.fetch(DAY, 12).days

@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from trading_platform.bootstrap import Platform
+from trading_platform.bootstrap import Platform, build
 from trading_platform.brokers.broker import Broker, Capabilities
 from trading_platform.calendars.sessions import ticks
 from trading_platform.config.settings import Limits
-from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.clock import SimulatedClock, SystemClock
+from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.decisions import Decision, DecisionKind, Rule, Verdict
 from trading_platform.domain.orders import Order, OrderType, Side
 from trading_platform.engine.cycle import run_cycle
@@ -48,7 +49,7 @@ class Run:
 
     `bars` of AAA differ from the ordinary by minute, `absent` are minutes in which BBB has none; `volume` is that of a
     usual day. `late` says how many seconds after its tick a minute is decided. `watch` is the decision that is looked
-    at: the last of its kind and symbol.
+    at: the last of its kind and symbol. What is done by hand `before` a cycle stands by its minute.
     """
 
     strategies: tuple[Strategy, ...] = (scripted(),)
@@ -60,7 +61,7 @@ class Run:
     volume: int = BUSY
     late: Mapping[int, int] = field(default_factory=dict)
     parts: Callable[[Platform], dict[str, Any]] = lambda _: {}
-    before: Callable[[Platform], object] = lambda _: None
+    before: Mapping[int, Callable[[Platform], object]] = field(default_factory=dict)
     watch: tuple[DecisionKind, str] = (DecisionKind.ENTER, "AAA")
 
     def under(self, **limits: Any) -> "Run":
@@ -138,6 +139,21 @@ def stray_order(symbol: str, price: str) -> Callable[[Platform], object]:
         limit_price=Decimal(price),
     )
     return lambda platform: platform.broker.submit(order, platform.clock.now() + timedelta(seconds=4))
+
+
+def enables(platform: Platform) -> object:
+    return platform.ledger.append_command(
+        CommandAction.ENABLE,
+        at=platform.clock.now(),
+        who="a person",
+        reason="looked at",
+        strategy="first",
+        symbol="AAA",
+    )
+
+
+def nothing(_: Platform) -> None:
+    pass
 
 
 def gate(source: str) -> Guard:
@@ -382,7 +398,7 @@ CASES = {
         allowed=TWICE.under(max_entries_per_day=2),
         says="enter 100",
         refused=TWICE.under(max_entries_per_day=1),
-        objects="enter 0 refused REPEATED_ENTRY 1/0",
+        objects="enter 0 refused REPEATED_ENTRY 1/1",
         guards=(gate("if _entries_left(entry, limits) == 0:"),),
     ),
     "14 an exit of another strategy": Case(
@@ -484,9 +500,9 @@ CASES = {
         then="",
     ),
     "23 books that do not agree": Case(
-        allowed=Run(symbols=TOGETHER, before=stray_order("BBB", "18.00")),
+        allowed=Run(symbols=TOGETHER, before={0: stray_order("BBB", "18.00")}),
         says="enter 100",
-        refused=Run(symbols=TOGETHER, before=stray_order("AAA", "45.00")),
+        refused=Run(symbols=TOGETHER, before={0: stray_order("AAA", "45.00")}),
         objects="enter 0 refused RECONCILIATION 1/0",
         guards=(gate("if entry.frozen != 0:"),),
     ),
@@ -528,8 +544,7 @@ def drive(run: Run, name: str, database_url: str, folder: Path) -> str:
         assert isinstance(platform.clock, SimulatedClock)
         for minute in run.minutes:
             platform.clock.advance_to(moments[minute] + timedelta(seconds=run.late.get(minute, 0)))
-            if minute == run.minutes[0]:
-                run.before(platform)
+            run.before.get(minute, nothing)(platform)
             run_cycle(platform.stages, DAY, minute)
         watched = [one for one in platform.ledger.decisions(DAY) if (one.kind, one.symbol) == run.watch]
     return said(watched[-1]) if watched else ""
@@ -577,10 +592,40 @@ def test_control_without_the_rule_it_goes_through(name: str, unguarded: dict[str
     assert unguarded[name] == CASES[name].then
 
 
+def test_a_strategy_that_was_disabled_enters_again_once_a_person_has_enabled_it(database: str, tmp_path: Path) -> None:
+    run = replace(TWICE, minutes=tuple(range(8))).under(max_entries_per_day=1)
+    assert drive(run, "disabled", database, tmp_path / "one") == "enter 0 refused REPEATED_ENTRY 1/1"
+    assert drive(replace(run, before={6: enables}), "enabled", database, tmp_path / "two") == "enter 100"
+
+
 def test_an_exit_in_a_symbol_that_is_halted_goes_on(database: str, tmp_path: Path) -> None:
     leaves = Run(strategies=(scripted(leave=4),), minutes=(0, 1, 2, 3, 4), watch=SOLD)
     since = datetime(2013, 10, 9, 13, 33, tzinfo=UTC)
     assert drive(replace(leaves, parts=halted("AAA", since)), "halted", database, tmp_path) == "exit 100 STEP"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The machine's clock, set wrong."""
+
+    by: timedelta
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self.by
+
+
+def test_a_real_clock_is_compared_with_the_databases_and_a_simulated_one_is_not(database: str, tmp_path: Path) -> None:
+    book = Book(name="clocks", database_url=database, data_folder=tmp_path, bars=write_tape(tmp_path, Run().tape()))
+    told = []
+    for clock in (Ahead(timedelta(0)), Ahead(timedelta(seconds=30)), Ahead(timedelta(seconds=-30)), None):
+        platform = build(book.settings, clock) if clock is not None else book.platform()
+        told.append(platform.stages.parts.clock_skew_ms())
+        platform.close()
+    right, ahead, behind, simulated = told
+    assert right < 5_000
+    assert 25_000 < ahead < 35_000
+    assert 25_000 < behind < 35_000
+    assert simulated == 0
 
 
 def place(name: str) -> int:

@@ -134,7 +134,7 @@ def in_the_ledger(short: Short, *statements: str) -> None:
 
 def an_execution_is_gone(short: Short) -> None:
     """The last one: without an earlier one its sale would be refused before any check looks."""
-    newest = "SELECT execution_id FROM fills ORDER BY filled_at DESC, execution_id DESC LIMIT 1"
+    newest = "SELECT execution_id FROM fills ORDER BY serial DESC LIMIT 1"
     in_the_ledger(short, f"DELETE FROM fills WHERE execution_id = ({newest})")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trading_platform.brokers.paper import CAPABILITIES
 from trading_platform.calendars.sessions import Session
 from trading_platform.config.settings import Limits
 from trading_platform.domain import records as domain_records
@@ -28,7 +29,6 @@ from trading_platform.portfolio.account import AccountView, untraded
 from trading_platform.portfolio.decide import Decided, DecisionDesk, Minute
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
 from trading_platform.strategies.registry import load
-from trading_platform_tests.factories.minutes import SHAPES
 from trading_platform_tests.factories.orders import at_broker, status
 
 OPEN = datetime(2013, 10, 9, 13, 30, tzinfo=UTC)
@@ -168,7 +168,7 @@ def account() -> AccountView:
 def recorded() -> Decided:
     told = outs(IBM=("exit", int(ExitReason.BELOW_VWAP)), BAC=("entry", 1))
     told["stop"][SYMBOLS.index("BAC")] = 39.00499
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, CAPABILITIES)
     return desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told,)), account())
 
 
@@ -266,7 +266,7 @@ def test_a_stop_that_outlived_its_position_is_taken_back() -> None:
         broker_orders=shown,
         attempts={},
     )
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, CAPABILITIES)
     decisions = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(outs(),)), account).decisions
     assert brief(decisions) == [("PROTECT", "SPY", 0)]
     working = SessionOrders(statuses=orders, at_broker=shown)
@@ -277,9 +277,11 @@ def test_a_stop_that_outlived_its_position_is_taken_back() -> None:
 def test_a_late_decision_makes_the_reference_older() -> None:
     told = outs(BAC=("entry", 1))
     told["stop"] = 39.0
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, CAPABILITIES)
     verdicts = [
-        desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told,), lateness=late), account()).decisions[-1].verdict
+        desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told,), lateness=late), account())
+        .decisions[-1]
+        .verdict
         for late in (90, 91)
     ]
     assert verdicts == [Verdict.APPROVED, Verdict.REFUSED]
@@ -290,7 +292,10 @@ def test_entries_are_decided_by_strategy_order_and_then_by_symbol() -> None:
     told["stop"] = 1.0
     empty = AccountView(cash=Decimal(100_000), positions={}, orders=(), broker_orders={}, attempts={})
     desk = DecisionDesk(
-        [replace(STRATEGY, name="zeta"), replace(STRATEGY, name="alpha")], Limits(max_positions=100, max_orders_per_second=100), SESSION, SHAPES
+        [replace(STRATEGY, name="zeta"), replace(STRATEGY, name="alpha")],
+        Limits(max_positions=100, max_orders_per_second=100),
+        SESSION,
+        CAPABILITIES,
     )
     decided = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(told, told)), empty)
     assert [(one.strategy, one.symbol) for one in decided.decisions] == [
@@ -308,6 +313,6 @@ def test_a_holding_that_the_session_does_not_trade_is_named_and_counts_at_its_co
     )
     assert untraded(known, SYMBOLS, (STRATEGY.name,)) == ()
     assert untraded(strayed, SYMBOLS, (STRATEGY.name,)) == ((STRATEGY.name, "XYZ"),)
-    desk = DecisionDesk([STRATEGY], Limits(), SESSION, SHAPES)
+    desk = DecisionDesk([STRATEGY], Limits(), SESSION, CAPABILITIES)
     decided = desk.decide(Minute(bars=closes(), minute=MINUTE, days=DAYS, outs=(outs(),)), strayed)
     assert decided.equity == recorded().equity

@@ -1,5 +1,8 @@
 """A user's own Parquet files: the types that a column may have, and what is said of a broken file."""
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -260,3 +263,73 @@ def test_without_rows_there_was_no_split(tmp_path: Path) -> None:
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="is not a folder of Parquet files: it holds no folder minute"):
         ParquetFiles(tmp_path)
+
+
+AS_AN_ORDINARY_ACCOUNT = """if True:
+    import os, sys
+    from datetime import date
+    from pathlib import Path
+    from trading_platform.calendars.exchange import ExchangeCalendar
+    from trading_platform.domain.errors import InvalidInput
+    from trading_platform.marketdata.providers.csv_files import CsvFiles
+    from trading_platform.marketdata.providers.parquet_files import ParquetFiles
+
+    root, kind, symbol = Path(sys.argv[1]), {"csv": CsvFiles, "parquet": ParquetFiles}[sys.argv[2]], sys.argv[3]
+    day = date(2013, 10, 9)
+    until = ExchangeCalendar().session(day).after_hours_close
+    def look():
+        files = kind(root)
+        return len(files.minute_bars(symbol, day, until)) + len(files.minute_sessions(symbol, day))
+    if os.geteuid() == 0:
+        # Whatever Python itself still has to read, it reads while it may.
+        try:
+            look()
+        except InvalidInput:
+            pass
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        print(look())
+    except InvalidInput as error:
+        assert error.mend, error
+        print(str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbol", "closed"),
+    [
+        ("csv", "XYZ", "minute"),
+        ("csv", "XYZ", "minute/XYZ.csv"),
+        ("parquet", "XYZ", "minute"),
+        ("parquet", "XYZ", "minute/XYZ.parquet"),
+        ("parquet", "ABC", "minute/2013-10-09.parquet"),
+    ],
+)
+def test_what_may_not_be_read_is_named(kind: str, symbol: str, closed: str) -> None:
+    # Not in pytest's own folder, which no other account may enter.
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        folder(root)
+        folder(root, "2013-10-09", symbol=["ABC", "ABC"])
+        (root / "minute" / "XYZ.csv").write_text("time,open,high,low,close,volume\n2013-10-09 09:30,1,1,1,1,1\n")
+
+        def told() -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", AS_AN_ORDINARY_ACCOUNT, str(root), kind, symbol],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert told() in {"1", "2"}
+        rights = (root / closed).stat().st_mode
+        (root / closed).chmod(0)
+        said = told()
+        (root / closed).chmod(rights)
+    assert f"{root}/minute" in said
+    assert "it cannot be read: Permission denied" in said

@@ -422,6 +422,14 @@ CASES = {
         guards=(REPEATED,),
         then="enter 100",
     ),
+    "12 the session in which it was disabled": Case(
+        allowed=entry({"entered": 9}, plan=FIXED),
+        says="enter 100",
+        refused=entry({"entered": 10, "disabled": 1}, plan=FIXED),
+        objects="enter 0 refused REPEATED_ENTRY 10/10",
+        guards=(REPEATED,),
+        then="enter 100",
+    ),
     "14 an exit that may still fill": Case(
         allowed=by_another(holdings=({"exiting": 0},)),
         says="enter 100",

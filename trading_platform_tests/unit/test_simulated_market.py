@@ -33,7 +33,7 @@ from trading_platform.strategies.scan import scan
 CALENDAR = ExchangeCalendar()
 DAY = date(2024, 5, 8)
 HALF_DAY = date(2024, 7, 3)
-GOLDEN = "000adb7647552901"
+GOLDEN = "e8d095cf121fc84b"
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.marketdata.providers.file_access import unreadable
 
 _MEND: Final = "A row is date, price factor, split factor, reference price, such as 20501231,1,1,0"
 _LARGEST_DENOMINATOR: Final = 1_000
@@ -56,11 +57,7 @@ def read_factor_file(path: Path) -> SplitFactors:
             mend="For a symbol that has never split, one row will do: 20501231,1,1,0",
         ) from None
     except OSError as error:
-        raise InvalidInput(
-            f"it cannot be read: {error.strerror}",
-            where=str(path),
-            mend="Give this account the right to read it, or name another data folder",
-        ) from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise InvalidInput(f"cannot be read ({error})", where=str(path), mend=_MEND) from error
     rows = [_row(path, number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]

@@ -7,6 +7,7 @@ column and row. The one home of pyarrow together with `session_files`, and impor
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import ROUND_HALF_UP, Decimal
@@ -52,7 +53,7 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
             yield file
     except (pa.ArrowException, OSError, EOFError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise unreadable(path, error) from error
+            raise unreadable(path, OSError(error.errno, os.strerror(error.errno))) from error
         first_line = str(error).split("\n", 1)[0]
         raise InvalidInput(
             f"cannot be read as a Parquet file ({first_line})", where=str(path), mend=MEND_FILE

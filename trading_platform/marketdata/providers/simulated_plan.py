@@ -54,7 +54,14 @@ class Kind(IntEnum):
 
 
 _GAPS: Final = ((40, Kind.RUNS), (60, Kind.FAILS), (72, Kind.INVALIDATED), (86, Kind.FADES), (100, Kind.THIN))
-_GIVEN_BACK: Final = {Kind.FAILS: (30, 60), Kind.INVALIDATED: (20, 50), Kind.FADES: (50, 80), Kind.THIN: (20, 60)}
+_GIVEN_BACK: Final = {
+    Kind.RUNS: (-10, 40),
+    Kind.FAILS: (50, 90),
+    Kind.INVALIDATED: (40, 80),
+    Kind.FADES: (60, 95),
+    Kind.THIN: (40, 80),
+}
+"""Percent of the gap, from the opening to the close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +186,7 @@ class MarketPlan:
         _, prior = self._boundary(symbol, traits.level, year)
         end, _ = self._boundary(symbol, traits.level, year + 1)
         plans = []
-        for kind, day, (opening, close) in zip(kinds, days, _prices(prior, end, moves), strict=True):
+        for kind, day, (opening, close) in zip(kinds, days, _prices(prior, end, kinds, moves), strict=True):
             busy = _busy(kind) * (75 + day.volatility // 4)
             volume = max(1, traits.shares * traits.level * busy // (100 * opening))
             plans.append(
@@ -228,24 +235,28 @@ def _moves(kind: Kind, market: MarketDay, beta: int, draws: Draws) -> tuple[int,
     if kind is Kind.IN_PLAY:
         return night, draws.within(15_000)
     gap = 44_000 + min(draws.below(100_001), draws.below(100_001))
-    if kind is Kind.RUNS:
-        return gap, 5_000 + draws.below(25_000)
     least, most = _GIVEN_BACK[kind]
     return gap, -gap * (least + draws.below(most - least)) // 100
 
 
-def _prices(prior: int, end: int, moves: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Opening and close of each session: the moves one after another, bent evenly so that the last close is `end`."""
+def _prices(prior: int, end: int, kinds: list[Kind], moves: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Opening and close of each session: the moves one after another, bent so that the last close is `end`.
+
+    Half of a session's share of the bend falls into its night, but for a gap, which is as large as it was drawn.
+    """
     level = scale = PPM**2
     raw = []
     for night, day in moves:
         opened = level * (PPM + night) // PPM
         level = opened * (PPM + day) // PPM
         raw.append((opened, level))
-    count = len(moves)
+    count = 2 * len(moves)
 
     def bent(value: int, gone: int) -> int:
         return on_cent(value * (prior * (count - gone) * level + end * gone * scale) // (count * scale * level))
 
-    # A night's move is left as it is, so that a gap is as large as it was drawn.
-    return [(bent(opened, gone), bent(closed, gone + 1)) for gone, (opened, closed) in enumerate(raw)]
+    nights = [2 * gone + (kind <= Kind.IN_PLAY) for gone, kind in enumerate(kinds)]
+    return [
+        (bent(opened, night), bent(closed, 2 * gone + 2))
+        for gone, (night, (opened, closed)) in enumerate(zip(nights, raw, strict=True))
+    ]
