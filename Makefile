@@ -42,8 +42,11 @@ demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE PORT U
 	  $(if $(SESSIONS),--sessions "$(SESSIONS)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
 	  $(if $(filter 0,$(UI)),--no-ui) $(if $(filter 1,$(RESET)),--reset)
 
+# One more than there are cores: some tests wait.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+
 test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 check: $(STAMP) ## Format, lint, types, direction of imports, dead code
 	@echo "format" && $(BIN)/ruff format --check --quiet . \

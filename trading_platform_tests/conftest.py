@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
 MAY_BE_SKIPPED = ("internet", "broker_account")
+# A session over real bars takes a minute or two to run, and several modules look at it.
+SHARED_BY_MODULES = frozenset({"cycle_session", "job_session"})
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -78,6 +80,21 @@ def chromium() -> Path:
     if not bundled.exists():
         pytest.skip("no Chromium here: install the package chromium, or run `playwright install chromium`")
     return bundled
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How the tests share out among several processes: a module stays whole, and so does who shares a long fixture.
+
+    What waits for the clock on the wall comes first, so that everything else is done meanwhile.
+    """
+    for item in items:
+        shared = SHARED_BY_MODULES & _fixtures(item)
+        item.add_marker(pytest.mark.xdist_group("shared" if shared else str(item.path)))
+    items.sort(key=lambda item: (item.get_closest_marker("waits") is None, not SHARED_BY_MODULES & _fixtures(item)))
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

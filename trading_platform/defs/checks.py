@@ -1,4 +1,4 @@
-"""The checks of a session's books at its close. Each is a blocking asset check: what comes after it is not made.
+"""The checks of a session's books at its close, as asset checks. One that blocks stops what comes after its asset.
 
 Every check works the same fact out in two ways that share no code, and says both figures. Pure functions of the
 platform's parts; which asset carries which check is said in `session_assets`.
@@ -25,6 +25,7 @@ ORDERS_RESOLVED: Final = "no_order_unresolved"
 LEDGER_EQUALS_BROKER: Final = "ledger_equals_broker"
 POSITIONS_EQUAL_FILLS: Final = "positions_equal_fills"
 CASH_ADDS_UP: Final = "cash_adds_up"
+NOTHING_HELD: Final = "nothing_held_overnight"
 
 SPECS: Final[Mapping[str, tuple[dg.AssetKey, str]]] = {
     NO_BREAKS: (assets.RECONCILIATION, "The last reconcile found ledger and broker in agreement."),
@@ -32,14 +33,18 @@ SPECS: Final[Mapping[str, tuple[dg.AssetKey, str]]] = {
     LEDGER_EQUALS_BROKER: (assets.FILLS, "The session's fills are the broker's executions, one for one, to the cent."),
     POSITIONS_EQUAL_FILLS: (assets.POSITIONS, "What is held is the sum of the fills, as two computations have it."),
     CASH_ADDS_UP: (assets.POSITIONS, "Opening cash, sales, purchases and fees come to the cash of ledger and broker."),
+    NOTHING_HELD: (assets.POSITIONS, "Every plan came to its end: nothing is held over the night."),
 }
 """The checks: by name, their asset and what they say."""
 
+WARNS: Final = frozenset({NOTHING_HELD})
+"""Those that a person should look at, but that stop nothing: the books are right all the same."""
+
 
 def spec(name: str) -> dg.AssetCheckSpec:
-    """The blocking check `name` of every session."""
+    """The check `name` of every session."""
     asset, said = SPECS[name]
-    return dg.AssetCheckSpec(name, asset=asset, description=said, blocking=True)
+    return dg.AssetCheckSpec(name, asset=asset, description=said, blocking=name not in WARNS)
 
 
 def no_breaks(closed: "SessionClose") -> dg.AssetCheckResult:
@@ -114,6 +119,15 @@ def cash_adds_up(platform: "Platform", figures: "SessionFigures") -> dg.AssetChe
     )
 
 
+def nothing_held(figures: "SessionFigures") -> dg.AssetCheckResult:
+    """Whether all that was bought is sold: an exit may not have filled, or its bars may not have come."""
+    return _result(
+        NOTHING_HELD,
+        not figures.positions,
+        {"held": [f"{one.strategy} {one.symbol} {one.quantity}" for one in figures.positions]},
+    )
+
+
 def _moved(fill: Fill) -> Decimal:
     value = fill.price * fill.quantity
     return (value if fill.side is Side.SELL else -value) - fill.fee
@@ -124,6 +138,6 @@ def _result(name: str, passed: bool, metadata: Mapping[str, str | int | Iterable
         asset_key=SPECS[name][0],
         check_name=name,
         passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN if name in WARNS else dg.AssetCheckSeverity.ERROR,
         metadata={key: value if isinstance(value, str | int) else list(value) for key, value in metadata.items()},
     )

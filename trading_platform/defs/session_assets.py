@@ -202,7 +202,11 @@ def _positions(desk: TradingDesk, day: date) -> Made:
                 for one in figures.positions
             ),
         },
-        check_results=[checks.positions_equal_fills(desk.platform), checks.cash_adds_up(desk.platform, figures)],
+        check_results=[
+            checks.positions_equal_fills(desk.platform),
+            checks.cash_adds_up(desk.platform, figures),
+            checks.nothing_held(figures),
+        ],
     )
 
 

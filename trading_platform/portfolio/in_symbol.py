@@ -34,15 +34,16 @@ def held(entry: Record, book: Record, positions: Record) -> int:
 def crossing(strategy: int, symbol: int, price: int, book: Record, positions: Record) -> int:
     """Shares that other strategies sell, and that a buy of `strategy` at `price` could meet.
 
-    Those of exits, which go out at the market, and of resting stops that the price of the buy has reached already.
+    Those of exits, which go out at the market, and those of stops that trigger before the price comes down to that of
+    the buy: stops that rest, and stops attached to entries that may still fill.
     """
     total = 0
     for k in range(book.holdings):
         other = positions[k]
         if other.symbol == symbol and other.strategy != strategy:
             total += other.exiting
-            if other.stop >= price:
-                total += other.resting_stop
+            if other.stop_orders > 0 and other.stop >= price:
+                total += other.resting_stop + other.entering
     return total
 
 

@@ -24,7 +24,7 @@ LAST_MINUTE = 389
 class RanSession:
     """A session that has run to its close: its book, its ledger, and its driver's last word on the profit.
 
-    `last` is the last cycle's report; `materialized` the metadata of the last materialization of the asset `pnl`;
+    `last` is the last cycle's report; `materialized` the metadata of the last materializations of the assets `pnl` and `equity` of a minute;
     `figures` are those of `summary.json`.
     """
 
@@ -97,9 +97,12 @@ def run_job(book: Book, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         for _ in range(LAST_MINUTE + 1):
             assert job.execute_in_process(instance=instance, run_config=config, tags=tags).success
         runs = instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]))
-        event = instance.get_latest_materialization_event(dg.AssetKey(["intraday", "pnl"]))
+        told: dict[str, Any] = {}
+        for asset in ("pnl", "equity"):
+            event = instance.get_latest_materialization_event(dg.AssetKey(["intraday", asset]))
+            assert event is not None
+            assert event.asset_materialization is not None
+            told |= {name: value.value for name, value in event.asset_materialization.metadata.items()}
         platform.simulated_session(DAY).finish()
         figures = summary(platform, DAY, session_result(platform.stages.parts, DAY), runs=runs, seconds=0)
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}, figures
+    return told, figures

@@ -86,7 +86,7 @@ def test_a_session_that_is_run_again_has_nothing_left_to_do(session_run: Done, c
     again = answer(checkout.run(*RUN, "--json"))
     assert {**again, "seconds": 0} == {**answer(session_run), "seconds": 0}
     other = checkout.run(*RUN, "--profile", "quiet")
-    refused(other, "strategies", code=2)
+    refused(other, "active_strategies", code=2)
 
 
 def test_every_answer_can_be_had_as_json(session_run: Done, checkout: Checkout) -> None:
@@ -172,7 +172,7 @@ def test_the_local_database_is_started_and_stopped(fresh: Checkout) -> None:
     up = fresh.run("db", "status")
     assert (up.returncode, up.stdout) == (0, f"The database runs: the local server in {fresh.data / 'db'}.\n")
     migrated = fresh.run("db", "migrate")
-    assert (migrated.returncode, migrated.stdout) == (0, "The ledger is at revision 0001.\n")
+    assert (migrated.returncode, migrated.stdout) == (0, "The ledger is at revision 0002.\n")
     password = (fresh.data / "db" / "password").read_text().strip()
     shown = fresh.run("db", "status", "--json")
     assert password not in started.stdout + up.stdout + shown.stdout

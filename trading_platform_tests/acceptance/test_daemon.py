@@ -22,7 +22,7 @@ from trading_platform.ledger.embedded import LEDGER
 from trading_platform.ledger.ledger import Ledger
 from trading_platform_tests.sessions.console import Checkout, new_checkout
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.waits]
 
 MINUTE: Final = timedelta(minutes=1)
 SUCCESS: Final = dg.DagsterRunStatus.SUCCESS

@@ -164,7 +164,9 @@ def ask_dagster(checkout: Checkout, question: Callable[[Any], Any]) -> Any:
 def last_materialization(checkout: Checkout) -> dict[str, Any]:
     import dagster as dg
 
-    event = ask_dagster(checkout, lambda instance: instance.get_latest_materialization_event(dg.AssetKey("pnl")))
+    event = ask_dagster(
+        checkout, lambda instance: instance.get_latest_materialization_event(dg.AssetKey(["intraday", "pnl"]))
+    )
     assert event is not None
     assert event.asset_materialization is not None
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
@@ -173,7 +175,7 @@ def last_materialization(checkout: Checkout) -> dict[str, Any]:
 def runs_by_status(checkout: Checkout, book: str) -> dict[str, int]:
     import dagster as dg
 
-    wanted = dg.RunsFilter(tags={"trading_platform/book": book})
+    wanted = dg.RunsFilter(job_name="market_session", tags={"trading_platform/book": book})
     found: dict[str, int] = {}
     for run in ask_dagster(checkout, lambda instance: instance.get_runs(wanted)):
         found[run.status.value] = found.get(run.status.value, 0) + 1
@@ -264,7 +266,7 @@ def test_no_minute_is_run_twice_and_no_run_stays_begun(disturbed: Disturbances) 
 def test_another_configuration_is_refused_while_a_demo_is_unfinished(disturbed: Disturbances) -> None:
     for refused in (disturbed.refused, disturbed.still_refused):
         assert refused.returncode == 2
-        assert "is not finished, and this one differs in strategies" in refused.stderr
+        assert "is not finished, and this one differs in active_strategies" in refused.stderr
         assert "--reset (make demo RESET=1)" in refused.stderr
         assert "Traceback" not in refused.stderr
 

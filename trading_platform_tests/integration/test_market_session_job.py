@@ -1,6 +1,6 @@
 """Dagster's job `market_session` at its edge: which minute it takes, what it says of it, and how it fails.
 
-The bars are a made-up session in which the simulated market is traded from bar 35 on.
+The bars are a made-up session in which the simulated market is traded from bar 38 on.
 """
 
 import json
@@ -67,7 +67,9 @@ class Job:
 
     def run(self, *, fails: bool = False, **tick: Any) -> dg.ExecuteInProcessResult:
         """One run, as one that is launched with `tick` as configuration, or with none."""
-        job = build_defs({DESK: TradingDesk(self.platform)}, self.platform.settings).resolve_job_def(market_session.name)
+        job = build_defs({DESK: TradingDesk(self.platform)}, self.platform.settings).resolve_job_def(
+            market_session.name
+        )
         config = {"ops": {"fetch_market_data": {"config": tick}}} if tick else {}
         return job.execute_in_process(run_config=config, instance=self.instance, raise_on_error=not fails)
 
@@ -185,7 +187,7 @@ def test_every_asset_is_materialized_with_numbers(job: Job) -> None:
 
 def test_the_numbers_tell_a_trade_from_signal_to_profit(job: Job) -> None:
     job.reach(34)
-    told = {minute: job.run(minute=minute) for minute in range(34, 42)}
+    told = {minute: job.run(minute=minute) for minute in range(34, 41)}
     (entered,) = [minute for minute, result in told.items() if job.said(result, "signals")["entries"]]
     decided = told[entered]
     assert job.said(decided, "decisions")["decisions"] >= 1
@@ -196,7 +198,7 @@ def test_the_numbers_tell_a_trade_from_signal_to_profit(job: Job) -> None:
     assert job.said(seen, "fills")["booked"] == 1
     assert job.said(seen, "positions")["positions"] == 1
     assert job.said(seen, "pnl")["fees"] > 0
-    last = job.said(told[41], "pnl")
+    last = job.said(told[40], "pnl")
     assert last["net"] == pytest.approx(last["realised"] + last["unrealised"] - last["fees"])
     assert float(sum(fill.fee for fill in job.platform.ledger.fills())) == last["fees"]
 

@@ -83,7 +83,7 @@ def answer(
         repository_def=REPOSITORY,
     ) as context:
         # The daemon's context opens the instance anew at each tick, which takes as long as a hundred of these.
-        context._instance = instance
+        vars(context)["_instance"] = instance
         return found.evaluate_tick(context)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -23,7 +24,7 @@ def short(tmp_path: Path, fresh_database: Callable[[], str]) -> Iterator[Short]:
         yield made
 
 
-def of(day: date) -> dict[str, object]:
+def of(day: date) -> dict[str, Any]:
     return {"ops": {"list_universe": {"config": {"session": day.isoformat()}}}}
 
 
@@ -114,10 +115,8 @@ def test_a_word_that_is_no_date_is_refused(short: Short) -> None:
 
 def test_the_universe_names_what_each_symbol_lacks(short: Short) -> None:
     result = short.run(OPEN, **of(DAY))
-    (listed,) = [
-        event for event in result.all_events if event.is_successful_output and event.step_key == "list_universe"
-    ]
-    metadata = {name: value.value for name, value in listed.event_specific_data.metadata.items()}
+    (listed,) = [one for one in result.all_events if one.is_successful_output and one.step_key == "list_universe"]
+    metadata = {name: value.value for name, value in listed.step_output_data.metadata.items()}
     assert metadata == {"session": DAY.isoformat(), "symbols": 2, "tradable": 2}
 
 

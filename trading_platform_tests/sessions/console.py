@@ -21,7 +21,7 @@ from trading_platform.ledger.ledger import Ledger
 SOURCES: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = Path(sys.executable).parent / "trading-platform"
 HALF_DAY: Final = date(2024, 7, 3)
-"""A session of 210 minutes, in which the simulated market is traded from bar 35 on."""
+"""A session of 210 minutes, in which the simulated market is traded from bar 38 on."""
 HALF_DAY_MINUTES: Final = 210
 
 # Tests may run in the background, where a shell makes children deaf to Ctrl-C.

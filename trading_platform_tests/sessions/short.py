@@ -25,10 +25,8 @@ MINUTES: Final = 24
 
 
 def short_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
-    """A book that trades the tape in `folder`, which is written if it is not there."""
+    """A book that trades the tape in `folder`."""
     bars = folder / "bars"
-    if not bars.exists():
-        write_tape(bars, TAPE)
     wanted: dict[str, Any] = {
         "data_folder": folder / "data",
         "database_url": database_url,
@@ -68,8 +66,9 @@ class Short:
 
 
 @contextmanager
-def short_session(folder: Path, database_url: str, **changes: Any) -> Iterator[Short]:
+def short_session(folder: Path, database_url: str, tape: str = TAPE, **changes: Any) -> Iterator[Short]:
     """The platform of `short_settings` at the day's beginning, with the strategy that enters on a named minute."""
+    write_tape(folder / "bars", tape)
     settings = short_settings(folder, database_url, **changes)
     clock = SimulatedClock(calendar_of(settings.market_hours).session(DAY).premarket_open)
     platform = with_parts(build(settings, clock), strategies=(TIMED_ENTRY,))

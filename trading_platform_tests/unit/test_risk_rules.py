@@ -462,6 +462,14 @@ CASES = {
         guards=(CROSSING,),
         then="enter 100",
     ),
+    "14 a stop attached to an entry that works": Case(
+        allowed=by_another({"limit": "9.90"}, holdings=(WORKS | {"stop": "9.89", "stop_orders": 1},)),
+        says="enter 100",
+        refused=by_another({"limit": "9.90"}, holdings=(WORKS | {"stop": "9.90", "stop_orders": 1},)),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(CROSSING,),
+        then="enter 100",
+    ),
     "14 an entry that works while another strategy leaves": Case(
         allowed=Scene(plans=({}, STAYS), holdings=(WORKS, BY_ANOTHER)),
         says="",
