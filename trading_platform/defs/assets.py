@@ -48,6 +48,11 @@ SPECS: Final = (
     _spec(MINUTE_FILLS, "Executions of the broker, each booked once.", MINUTE_ORDERS),
     _spec(MINUTE_POSITIONS, "What is held: the fold of the fills at average cost.", MINUTE_FILLS),
     _spec(MINUTE_PNL, "Realised and unrealised profit and fees, dollars.", MINUTE_POSITIONS, MINUTE_BARS),
-    _spec(EQUITY, "Cash and holdings at their last prices, dollars: a point each minute.", MINUTE_PNL),
+    _spec(
+        EQUITY,
+        "Cash and holdings at their last prices, dollars: a point each minute. Plots shows the newest hundred, at the "
+        "time at which they were worked out.",
+        MINUTE_PNL,
+    ),
 )
 """Every asset of a minute, in the order of lineage."""

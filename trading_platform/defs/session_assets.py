@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from trading_platform.ledger.session_figures import SessionFigures
 
 _ROWS_SHOWN: Final = 200
+_PNL_SAID: Final = (
+    "The session's profit, dollars, by strategy and symbol; `net` is after fees. To plot it from session to session: "
+    "Plots, then Events. By partition only the calendar's newest sessions are plotted, which is nothing at all where "
+    "only earlier ones were traded."
+)
 
 Made = dg.MaterializeResult[Any]
 Maker = Callable[[TradingDesk, date], Made]
@@ -55,7 +60,12 @@ def session_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDe
             (keys.ORDERS, _orders, "The session's orders and how they ended.", [keys.DECISIONS, keys.RECONCILIATION]),
             (keys.FILLS, _fills, "The session's executions, each booked once.", [keys.ORDERS, keys.MINUTE_FILLS]),
             (keys.POSITIONS, _positions, "What is held at the close, at average cost.", [keys.FILLS]),
-            (keys.PNL, _pnl, "The session's profit, dollars, by strategy and symbol.", [keys.POSITIONS, keys.BARS]),
+            (
+                keys.PNL,
+                _pnl,
+                _PNL_SAID,
+                [keys.POSITIONS, keys.BARS],
+            ),
             (keys.PERFORMANCE, _performance, "The session's trades and its equity.", [keys.PNL, keys.EQUITY]),
         )
     ]
@@ -64,7 +74,7 @@ def session_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDe
 def _asset(
     partitions: dg.PartitionsDefinition[str], key: dg.AssetKey, maker: Maker, said: str, deps: Sequence[dg.AssetKey]
 ) -> dg.AssetsDefinition:
-    specs = [checks.spec(name) for name, (asset, _) in checks.SPECS.items() if asset == key]
+    specs = [checks.spec(name, partitions) for name, (asset, _) in checks.SPECS.items() if asset == key]
 
     @dg.asset(
         key=key,

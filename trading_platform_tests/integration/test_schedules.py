@@ -83,7 +83,7 @@ def answer(
         repository_def=REPOSITORY,
     ) as context:
         # The daemon's context opens the instance anew at each tick, which takes as long as a hundred of these.
-        vars(context)["_instance"] = instance
+        context._instance = instance  # type: ignore[assignment]
         return found.evaluate_tick(context)
 
 
