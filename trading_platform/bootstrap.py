@@ -1,5 +1,7 @@
 """The one place that turns settings into objects, and that names concrete adapters."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
@@ -85,8 +87,16 @@ class Platform:
 
     @property
     def bar_store(self) -> BarStore:
-        """Where the bars of closed sessions are kept: a folder for each source, for bars of two are never mixed."""
-        return BarStore(self.settings.data_folder / "bars" / store_name(self.provider.source))
+        """Where the bars of closed sessions are kept: a folder for each market, for bars of two are never mixed.
+
+        What a market is depends on its settings: which folder, and for the simulation which symbols and which calendar.
+        """
+        market, hours = self.settings.market_data, self.settings.market_hours
+        simulated = market.provider == "simulated"
+        parts = self.symbols if simulated else (str(market.folder.resolve() if market.folder else ""),)
+        told = json.dumps([*parts, market.seed if simulated else 0, hours.model_dump(mode="json")])
+        name = f"{store_name(self.provider.source)}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return BarStore(self.settings.data_folder / "bars" / name)
 
     def close(self) -> None:
         """Give back the shards and what is held open, whatever becomes of each."""
@@ -191,16 +201,26 @@ def check(settings: Settings, doubtful: Collection[str] = ()) -> tuple[str, ...]
         except InvalidInput as error:
             found.append(f"{where}: {error}" if where else str(error))
 
-    calendar = calendar_of(settings.market_hours)
-    if settings.market_data.provider in _PROVIDERS and not {"market_data", "market_hours"} & set(doubtful):
-        look(lambda: _provider(settings.market_data, calendar))
     day, address = settings.market_data.session, settings.database_url
-    if day is not None:
-        look(lambda: calendar.session(day), "market_data.session")
+    calendar = _calendar_if_any(settings, doubtful)
+    if calendar is not None:
+        if settings.market_data.provider in _PROVIDERS and "market_data" not in doubtful:
+            look(lambda: _provider(settings.market_data, calendar))
+        if day is not None:
+            look(lambda: calendar.session(day), "market_data.session")
     if address is not None:
         look(lambda: sqlalchemy_url(address.reveal(), where="DATABASE_URL"))
     look(lambda: _require_writable(settings.data_folder), "data_folder")
     return tuple(found)
+
+
+def _calendar_if_any(settings: Settings, doubtful: Collection[str]) -> ExchangeCalendar | None:
+    """None for hours that cannot be: the configuration has told so itself."""
+    if "market_hours" in doubtful:
+        return None
+    with suppress(InvalidInput):
+        return calendar_of(settings.market_hours)
+    return None
 
 
 def _absent(settings: Settings) -> tuple[str, ...]:

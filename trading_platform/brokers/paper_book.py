@@ -331,7 +331,8 @@ class PaperBook:
         if name != self._account or Decimal(opened_with) != opening_cash:
             raise self._unusable(
                 f"the book was opened for account {name!r} with {opened_with} dollars, "
-                f"and is asked for as {self._account!r} with {opening_cash}"
+                f"and is asked for as {self._account!r} with {opening_cash}",
+                mend="Set account.size to what it was opened with, or begin another book (account.book, --book)",
             )
         self._check_sums()
 
@@ -360,12 +361,9 @@ class PaperBook:
         ):
             raise self._unusable("cash, holdings or orders are not the sums of the book's executions")
 
-    def _unusable(self, what: str) -> InvalidInput:
-        return InvalidInput(
-            what,
-            where=str(self._path),
-            mend="Name another file for the paper exchange's book, or move this one away to begin a new account",
-        )
+    def _unusable(self, what: str, mend: str = "") -> InvalidInput:
+        usual = "Name another file for the paper exchange's book, or move this one away to begin a new account"
+        return InvalidInput(what, where=str(self._path), mend=mend or usual)
 
 
 def _booked(row: tuple[object, ...]) -> BookedOrder:

@@ -128,7 +128,7 @@ class ExchangeCalendar:
             around = [str(self._table.days[at]) for at in (place - 1, place) if 0 <= at < len(self._table.days)]
             raise InvalidInput(
                 f"{day} ({day:%A}) is not a session of {self.exchange}",
-                mend=f"The nearest sessions are {' and '.join(around)}",
+                mend=f"The nearest session{'s are' if len(around) > 1 else ' is'} {' and '.join(around)}",
             )
         return place
 

@@ -1,8 +1,5 @@
 """What a person tells the platform to do: recorded in the ledger with who and why, and obeyed from the next minute on."""
 
-import os
-import pwd
-
 import click
 
 from trading_platform.cli.options import book_option, ledger_of, settings_of
@@ -18,9 +15,9 @@ def enable(*, strategy: str, symbol: str, reason: str, book: str | None) -> None
     """Let a STRATEGY enter a SYMBOL again that it has entered too often (rule 12)."""
     from trading_platform.domain.clock import SystemClock
     from trading_platform.domain.commands import CommandAction
+    from trading_platform.terminal.person import given_reason, user
 
-    if not reason.strip():
-        raise InvalidInput("no reason is given", where="--reason", mend="Say why, for the record")
+    reason = given_reason(reason, "--reason")
     ledger = ledger_of(book)
     limit = settings_of({}, book=book).limits.max_entries_per_day
     pair = (strategy, symbol.upper())
@@ -35,18 +32,9 @@ def enable(*, strategy: str, symbol: str, reason: str, book: str | None) -> None
     done = ledger.append_command(
         CommandAction.ENABLE,
         at=SystemClock().now(),
-        who=_user(),
+        who=user(),
         reason=reason,
         strategy=pair[0],
         symbol=pair[1],
     )
     click.echo(f"{pair[0]} may enter {pair[1]} again in book {ledger.book} (command {done.id}, by {done.who}).")
-
-
-def _user() -> str:
-    """The name of the user of the operating system; the environment could say anything."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        # In a container a user may have a number only.
-        return f"uid {os.geteuid()}"

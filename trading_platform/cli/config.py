@@ -65,8 +65,8 @@ def config_check(*, book: str | None, as_json: bool, **market: str | None) -> No
         print_json({"valid": True, "environment": configuration.settings.environment, "file": file, "changed": values})
         return
     click.echo(
-        f"The configuration is valid. Environment {configuration.settings.environment}; {values} values differ from "
-        f"their defaults; {f'file {file}' if file is not None else 'no file (TRADING_PLATFORM_CONFIG names none)'}."
+        f"The configuration is valid. Environment {configuration.settings.environment}; "
+        f"{'1 value differs from its default' if values == 1 else f'{values} values differ from their defaults'}; {f'file {file}' if file is not None else 'no file (TRADING_PLATFORM_CONFIG names none)'}."
     )
 
 

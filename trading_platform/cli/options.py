@@ -101,7 +101,7 @@ def _with_profile(profile: str | None, overrides: Mapping[str, Any]) -> list[dic
 def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     symbols = market.get("symbols")
     found: dict[str, Any] = {
-        "symbols": tuple(part.strip().upper() for part in symbols.split(",") if part.strip()) if symbols else None,
+        "symbols": None if symbols is None else _symbols_of(symbols),
         "session": date_of(market.get("session")),
     }
     data = market.get("data")
@@ -116,9 +116,17 @@ def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend=mend)
 
 
+def _symbols_of(text: str) -> tuple[str, ...]:
+    """Not an empty list, which would mean all that the market lists: a variable of the shell may not have been set."""
+    found = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    if not found:
+        raise InvalidInput(f"{text!r} names no symbol", where="--symbols", mend="Give them as SPY,IBM, or leave it out")
+    return found
+
+
 def date_of(text: str | None, option: str = "--session") -> date | None:
     """A date as `option` gives it. Raises `InvalidInput` for what is none."""
-    if not text:
+    if text is None:
         return None
     try:
         return date.fromisoformat(text)

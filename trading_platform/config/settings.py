@@ -172,7 +172,7 @@ class Brokers(Group):
 class ActiveStrategy(Group):
     """One strategy that trades. The order of strategies is the order in which their entries are considered."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,39}$")
     """As its STRATEGY is named."""
     file: Path | None = None
     """The Python file that holds it; none: one that comes with the platform or that a package offers by entry point."""

@@ -73,7 +73,8 @@ def _secret(name: str, text: str, mistakes: list[str]) -> Secret | None:
             with Path(text).open("rb") as file:
                 text = file.read(_LARGEST_SECRET).decode()
         except OSError as error:
-            mistakes.append(f"{name}: the file {text} cannot be read: {error.strerror}")
+            # What was given may be the secret itself, by mistake.
+            mistakes.append(f"{name}: the file that it names cannot be read: {error.strerror}")
             return None
         except UnicodeDecodeError:
             mistakes.append(f"{name}: the file that it names is not UTF-8")

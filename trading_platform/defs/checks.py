@@ -19,26 +19,31 @@ from trading_platform.domain.orders import Side
 if TYPE_CHECKING:
     from trading_platform.bootstrap import Platform
     from trading_platform.domain.reports import SessionClose
+    from trading_platform.engine.session_result import SessionResult
     from trading_platform.ledger.session_figures import SessionFigures
 
 NO_BREAKS: Final = "no_breaks"
+BARS_STORED: Final = "bars_stored"
 ORDERS_RESOLVED: Final = "no_order_unresolved"
 LEDGER_EQUALS_BROKER: Final = "ledger_equals_broker"
 POSITIONS_EQUAL_FILLS: Final = "positions_equal_fills"
 CASH_ADDS_UP: Final = "cash_adds_up"
+PROFIT_ADDS_UP: Final = "profit_adds_up"
 NOTHING_HELD: Final = "nothing_held_overnight"
 
 SPECS: Final[Mapping[str, tuple[dg.AssetKey, str]]] = {
     NO_BREAKS: (assets.RECONCILIATION, "The last reconcile found ledger and broker in agreement."),
+    BARS_STORED: (assets.BARS, "The session's bars are in the store, and are those that were stored at first."),
     ORDERS_RESOLVED: (assets.ORDERS, "Every order of the session has come to an end."),
     LEDGER_EQUALS_BROKER: (assets.FILLS, "The session's fills are the broker's executions, one for one, to the cent."),
     POSITIONS_EQUAL_FILLS: (assets.POSITIONS, "What is held is the sum of the fills, as two computations have it."),
     CASH_ADDS_UP: (assets.POSITIONS, "Opening cash, sales, purchases and fees come to the cash of ledger and broker."),
+    PROFIT_ADDS_UP: (assets.PNL, "Realised profit and fees are the same by the fold of the fills and by the database."),
     NOTHING_HELD: (assets.POSITIONS, "Every plan came to its end: nothing is held over the night."),
 }
 """The checks: by name, their asset and what they say."""
 
-WARNS: Final = frozenset({NOTHING_HELD})
+WARNS: Final = frozenset({BARS_STORED, NOTHING_HELD})
 """Those that a person should look at, but that stop nothing: the books are right all the same."""
 
 
@@ -61,6 +66,11 @@ def no_breaks(closed: "SessionClose") -> dg.AssetCheckResult:
     """Whether the close's reconcile left nothing that a person must look at."""
     found = closed.reconciled.breaks
     return _result(NO_BREAKS, not found, {"breaks": [f"{one.symbol}: {one.what}" for one in found]})
+
+
+def bars_stored(refused: str | None) -> dg.AssetCheckResult:
+    """Whether the store took the bars; `refused` is what it said otherwise."""
+    return _result(BARS_STORED, refused is None, {"refused": refused or "nothing"})
 
 
 def orders_resolved(platform: "Platform", day: date) -> dg.AssetCheckResult:
@@ -127,6 +137,18 @@ def cash_adds_up(platform: "Platform", figures: "SessionFigures") -> dg.AssetChe
             "last_minute_expected": str(figures.cash.expected),
         },
     )
+
+
+def profit_adds_up(result: "SessionResult", figures: "SessionFigures") -> dg.AssetCheckResult:
+    """Whether what each strategy made on each symbol is the same, worked out from fills and by the database."""
+    folded = {(one.strategy, one.symbol): (one.realised, one.fees) for one in result.results}
+    summed = {(one.strategy, one.symbol): (one.realised, one.fees) for one in figures.profit}
+    nothing = (Decimal(0), Decimal(0))
+    differing = sorted(
+        key for key in folded.keys() | summed.keys() if folded.get(key, nothing) != summed.get(key, nothing)
+    )
+    said = [f"{strategy} {symbol}" for strategy, symbol in differing]
+    return _result(PROFIT_ADDS_UP, not differing, {"differing": said})
 
 
 def nothing_held(figures: "SessionFigures") -> dg.AssetCheckResult:

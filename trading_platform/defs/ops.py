@@ -38,7 +38,7 @@ def list_universe(context: dg.OpExecutionContext, config: Day) -> Any:
 
     with plain_failures():
         desk = getattr(context.resources, DESK)
-        session = desk.named(_day(config.session))
+        session = desk.due(_day(config.session))
         found = universe(desk.platform.stages.parts, session.session)
     for one in found:
         if one.lacks + one.misses:

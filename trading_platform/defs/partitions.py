@@ -31,8 +31,14 @@ def sessions_partitions(calendar: ExchangeCalendar) -> dg.TimeWindowPartitionsDe
     )
 
 
-def partition_of(day: date) -> str:
-    """The key of a session's partition. Raises `InvalidInput` for a session that has none."""
+def partition_of(day: date, *, today: date) -> str:
+    """The key of a session's partition. Raises `InvalidInput` for a session that has none: of long ago, or to come."""
+    if day > today:
+        raise InvalidInput(
+            f"the session {day} is still to come",
+            where="session",
+            mend=f"Name one up to {today}; trading-platform session run trades later ones of the simulated market",
+        )
     if day < FIRST_PARTITION:
         raise InvalidInput(
             f"the session {day} has no partition",

@@ -34,35 +34,39 @@ class TradingDesk:
         self._session = session
 
     def session(self, day: date | None) -> "BookSession":
-        """The session of `day`, opened.
+        """The session of `day`, or the one that is due, opened."""
+        session = self.due(day)
+        session.open()
+        return session
+
+    def due(self, day: date | None) -> "BookSession":
+        """The session of `day`, not opened.
 
         Without a day: the present one on the machine's clock; on a simulated clock the configured one, or the next if
         that is fully recorded.
         """
-        session = self.named(day)
+        session = self.latest(day)
         if day is None and self.platform.settings.clock == "simulated" and session.next_minute() is None:
             session = self._session_of(self.platform.calendar.next(session.day).day)
-        session.open()
         return session
 
-    def named(self, day: date | None) -> "BookSession":
-        """The session of `day`, or without a day the one that is due, not opened."""
+    def latest(self, day: date | None) -> "BookSession":
+        """The session of `day`, or without a day the one that the book has come to, not opened."""
         return self._session_of(day or self._default_day())
 
     def close(self, day: date) -> "SessionClose":
-        """Open the session of `day`, if it is not open here, and close it.
+        """Close the session of `day`.
 
         Raises:
-            InvalidInput: It is not over, nothing of it is recorded, or the book has gone on to a later one.
+            InvalidInput: It is not over, or it was never opened.
         """
         session = self._session_of(day)
-        if not session.recorded():
+        if self.platform.ledger.session_configuration(day) is None:
             raise InvalidInput(
-                f"the book {self.platform.ledger.book!r} has no recorded minute of the session {day}",
+                f"the book {self.platform.ledger.book!r} has not opened the session {day}",
                 where="session",
-                mend="Close a session that was traded; trading-platform status says which was the last",
+                mend="Close a session that was opened; trading-platform status says which was the last",
             )
-        session.open()
         try:
             return session.close()
         finally:

@@ -64,13 +64,14 @@ def trading_day_schedules(
         return _minute(context, tick, calendar, book)
 
     def closing(context: dg.ScheduleEvaluationContext, tick: datetime) -> Tick:
-        del context
-        session = _session(calendar, tick)
-        if isinstance(session, dg.SkipReason):
-            return session
-        if tick - AFTER_CLOSE != session.close:
-            return dg.SkipReason(f"the session {session.day} closes at {_local(session.close)}")
-        return _request("close", book, session.day, {}, partition=partition_of(session.day))
+        # The session that was over last: one whose own tick was missed is closed with the next one. A run that was
+        # made is not made again, for its key is the session.
+        day = exchange_day(tick - AFTER_CLOSE)
+        session = calendar.session(day) if calendar.is_session(day) else calendar.previous(day)
+        if tick < session.close + AFTER_CLOSE:
+            session = calendar.previous(session.day)
+        partition = partition_of(session.day, today=exchange_day(_now(context)))
+        return _request("close", book, session.day, {}, partition=partition)
 
     return [
         _schedule(
@@ -133,22 +134,23 @@ def _minute(context: dg.ScheduleEvaluationContext, tick: datetime, calendar: Exc
         return dg.SkipReason(f"the tick of {_local(tick)} came {int(late.total_seconds())} s late: its bar is stale")
     busy = _busy(context, book)
     if busy is not None:
-        return dg.SkipReason(f"the cycle of the bar {busy} is still running: {_local(tick)} is skipped, not queued")
+        return dg.SkipReason(f"the cycle {busy} is still running: {_local(tick)} is skipped, not queued")
     bar = f"{tick - _MINUTE:%Y-%m-%d %H:%M}"
     config = {"ops": {"fetch_market_data": {"config": {**_named(session.day), "minute": minute}}}}
     return _request(f"{tick:%H:%M}", book, session.day, config, tags={BAR_TAG: bar})
 
 
 def _busy(context: dg.ScheduleEvaluationContext, book: str) -> str | None:
-    """The bar of a cycle of this book that is still running, or None."""
-    wanted = dg.RunsFilter(
-        job_name=market_session.name,
-        tags={BOOK_TAG: book},
-        statuses=_UNFINISHED,
-        created_after=_now(context) - _BUSY_FOR,
-    )
-    found = context.instance.get_runs(wanted, limit=1)
-    return found[0].tags.get(BAR_TAG, "that was launched by hand") if found else None
+    """Which cycle of this book is still running, in words; None if none is."""
+    wanted = dg.RunsFilter(job_name=market_session.name, statuses=_UNFINISHED)
+    since = (_now(context) - _BUSY_FOR).timestamp()
+    for record in context.instance.get_run_records(wanted):
+        tags = record.dagster_run.tags
+        begun = record.start_time or record.create_timestamp.timestamp()
+        # One that was launched by hand names no book, and may be of this one.
+        if tags.get(BOOK_TAG, book) == book and begun > since:
+            return f"of the bar {tags[BAR_TAG]}" if BAR_TAG in tags else "that was launched by hand"
+    return None
 
 
 def _request(

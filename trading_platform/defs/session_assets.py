@@ -15,6 +15,7 @@ from trading_platform.calendars.sessions import EXCHANGE_ZONE
 from trading_platform.defs import assets, checks
 from trading_platform.defs.resources import DESK, TradingDesk
 from trading_platform.defs.said import plain_failures
+from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading_platform.engine.session_result import SessionResult
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN: Final = 200
 _PNL_SAID: Final = (
-    "The session's profit, dollars, by strategy and symbol; `net` is after fees. To plot it from session to session: "
+    "The session's profit, dollars, by strategy and symbol; `net` is after fees, and without the unrealised profit that "
+    "holdings `brought` from an earlier session, so that the nets of all sessions add up. To plot it from session to session: "
     "Plots, then Events. By partition only the calendar's newest sessions are plotted, which is nothing at all where "
     "only earlier ones were traded."
 )
@@ -112,9 +114,12 @@ def _bars(desk: TradingDesk, day: date) -> Made:
     from trading_platform.marketdata.store import store_session
 
     platform = desk.platform
-    stored = store_session(
-        platform.provider, platform.calendar, platform.symbols, platform.calendar.session(day), platform.bar_store
-    )
+    session, store = platform.calendar.session(day), platform.bar_store
+    try:
+        stored = store_session(platform.provider, platform.calendar, platform.symbols, session, store)
+    except InvalidInput as error:
+        # The books do not depend on it, and what was stored when the session was closed first is what it traded on.
+        return Made(metadata={"kept": str(error)}, check_results=[checks.bars_stored(str(error))])
     return Made(
         metadata={
             "bars": stored.bars,
@@ -122,7 +127,8 @@ def _bars(desk: TradingDesk, day: date) -> Made:
             "refused": stored.refused,
             "without_bars": ", ".join(stored.silent) or "none",
             "file": stored.path.name,
-        }
+        },
+        check_results=[checks.bars_stored(None)],
     )
 
 
@@ -228,7 +234,8 @@ def _pnl(desk: TradingDesk, day: date) -> Made:
             "realised": float(sums.realised),
             "unrealised": float(sums.unrealised),
             "fees": float(sums.fees),
-            "net": float(sums.net),
+            "brought": float(result.brought),
+            "net": float(result.net),
             "equity": float(result.equity),
             "by_symbol": _table(
                 {
@@ -241,7 +248,8 @@ def _pnl(desk: TradingDesk, day: date) -> Made:
                 }
                 for one in result.results
             ),
-        }
+        },
+        check_results=[checks.profit_adds_up(result, _figures(desk, day))],
     )
 
 

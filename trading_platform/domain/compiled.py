@@ -6,14 +6,19 @@ the plain one give the same bits. `NUMBA_DISABLE_JIT=1` in the environment runs 
 
 Numba's cache looks only at the file that holds a function, so a change in a function that it calls from another file
 would leave stale machine code. The cache folder is therefore named by a hash of all the package's sources.
+
+While something compiles, Ctrl-C waits for its end.
 """
 
 import hashlib
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numba.core.event
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +42,49 @@ def _compiled_folder() -> Path | None:
 _CACHE: Final = _compiled_folder()
 if _CACHE is not None:
     numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # the same
+
+
+class _InterruptsWait(numba.core.event.Listener):  # type: ignore[misc]  # numba has no types
+    """Holds Ctrl-C back while the main thread compiles.
+
+    The compiler's library calls back into Python. An interrupt that is raised there leaves machine code half made, which
+    ends in a fault that looks like the function's own, or in a crash.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._before: Callable[..., Any] | None = None
+        self._heard = False
+
+    def on_start(self, event: Any) -> None:
+        """From here on an interrupt is only noted."""
+        del event
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._depth += 1
+        before = signal.getsignal(signal.SIGINT)
+        # One that is ignored, as in the background, stays so.
+        if self._depth == 1 and callable(before):
+            self._before, self._heard = before, False
+            signal.signal(signal.SIGINT, self._note)
+
+    def on_end(self, event: Any) -> None:
+        """What was noted is raised now."""
+        del event
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._depth -= 1
+        if self._depth == 0 and self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+            if self._heard:
+                signal.raise_signal(signal.SIGINT)
+
+    def _note(self, *_: object) -> None:
+        self._heard = True
+
+
+numba.core.event.register("numba:compiler_lock", _InterruptsWait())
 
 
 def compiled(function: _Function) -> _Function:

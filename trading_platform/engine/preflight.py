@@ -6,10 +6,12 @@ Nothing here trades or writes. Every check runs, whatever the others say, so tha
 from collections.abc import Callable
 
 from trading_platform.calendars.sessions import Session
+from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import TradingPlatformError
 from trading_platform.domain.reports import Listing, PreflightCheck
 from trading_platform.engine.values import Parts
 from trading_platform.marketdata.day import ATR_BARS, DAILY_HISTORY, VOLUME_SESSIONS, ends_before
+from trading_platform.marketdata.quality import judge_daily
 
 Found = tuple[bool, str]
 """Whether a check passed, and what it found."""
@@ -26,7 +28,7 @@ def preflight(parts: Parts, session: Session, universe: tuple[Listing, ...]) -> 
         return PreflightCheck(name=name, passed=passed, detail=detail)
 
     return (
-        check("session", lambda: _session(session)),
+        check("session", lambda: _session(parts, session)),
         check("database", lambda: _database(parts)),
         check("clock", lambda: _clock(parts)),
         check("broker", lambda: _broker(parts)),
@@ -43,7 +45,10 @@ def universe(parts: Parts, session: Session) -> tuple[Listing, ...]:
     return tuple(_listing(parts, symbol, session) for symbol in parts.symbols)
 
 
-def _session(session: Session) -> Found:
+def _session(parts: Parts, session: Session) -> Found:
+    # A simulated clock goes back to any session of the past; the machine's does not.
+    if not isinstance(parts.clock, SimulatedClock) and parts.clock.now() >= session.close:
+        return False, f"the session {session.day} is over: it closed at {session.close.isoformat()}"
     kind = "a half day" if session.is_half_day else "a full session"
     return True, f"{session.day} is {kind} of {session.minutes} minutes"
 
@@ -87,7 +92,7 @@ def _listing(parts: Parts, symbol: str, session: Session) -> Listing:
     if symbol in parts.limits.restricted_symbols:
         lacks.append("it is on the restricted list")
     try:
-        daily = parts.provider.daily_bars(symbol, session.day, DAILY_HISTORY)
+        daily, _ = judge_daily(symbol, parts.provider.daily_bars(symbol, session.day, DAILY_HISTORY))
         minutes = parts.provider.minute_sessions(symbol, session.day)
     except TradingPlatformError as error:
         return Listing(symbol=symbol, lacks=(*lacks, str(error)))

@@ -83,6 +83,7 @@ class BookSession(ABC):
     def close(self) -> SessionClose:
         """`finish` a session that is over. Raises `InvalidInput` if it is not, or some of its minutes are still to be run."""
         self._require_over()
+        self._open_to_close()
         return self.finish()
 
     def finish(self) -> SessionClose:
@@ -113,6 +114,10 @@ class BookSession(ABC):
         """How many minutes lie up to the last recorded one, itself included."""
         last = self._stages.parts.ledger.last_cycle(self.day)
         return 0 if last is None else int((last.bar_time - self.session.open).total_seconds()) // 60 + 1
+
+    def _open_to_close(self) -> None:
+        """Come to where it can be finished. On a simulated clock that is where its last cycle left it."""
+        self.open()
 
     @abstractmethod
     def _reach_open(self) -> None:
@@ -216,6 +221,14 @@ class PresentSession(BookSession):
         """The minute whose bar has closed last; None before the first, and from a minute after the close."""
         return minute_decided_at(self.session, self._now())
 
+    def next_tick(self) -> tuple[int, datetime] | None:
+        """The next minute that is not decided, and when it is due, which may be now; None if none is to come."""
+        due = self.next_minute()
+        minute = max(0 if due is None else due, self.recorded())
+        if minute >= self.session.minutes or (due is None and self._now() > self._ticks[-1]):
+            return None
+        return minute, self._ticks[minute]
+
     def due_minute(self) -> int:
         """The minute whose bar has closed last. Raises `InvalidInput` outside the session's ticks."""
         minute = self.next_minute()
@@ -264,6 +277,10 @@ class PresentSession(BookSession):
                 where="session",
                 mend=f"It can be opened from {self.session.premarket_open.isoformat()}; it is {self._now().isoformat()}",
             )
+
+    def _open_to_close(self) -> None:
+        # It may be made up for when the book has gone on to a later session: the reconcile is of the whole book.
+        pass
 
     def _reach_close(self) -> None:
         self._require_over()

@@ -6,7 +6,7 @@ ones made. What they left behind, cash and holdings, is where the session begins
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -22,8 +22,9 @@ from trading_platform.ledger.projections import Holdings, holdings
 from trading_platform.ledger.rows import CycleHeader
 from trading_platform.marketdata.fetch import fetch_bars
 from trading_platform.performance.equity import equity_curve
-from trading_platform.performance.pnl import Result, Totals, Trade, results_between, totals, trades
+from trading_platform.performance.pnl import Result, Totals, Trade, results, results_between, totals, trades
 
+_MINUTE: Final = timedelta(minutes=1)
 _REFUSED_BAR: Final = "bar"
 """How the judge of bars begins what it says of one (`marketdata.quality`)."""
 
@@ -33,7 +34,8 @@ class SessionResult:
     """A session's trades and results, its equity by minute, and the counts of what led to them.
 
     `trades` ended in the session. `results` are what it made; their quantity, cost and unrealised profit are those of
-    all that was held at its close. `equity` is the book's then.
+    all that was held at its close. `equity` is the book's then. `brought` is the unrealised profit that its holdings
+    came with: that of an earlier session's close.
     """
 
     book: str
@@ -43,17 +45,28 @@ class SessionResult:
     totals: Totals
     equity_curve: tuple[tuple[datetime, Decimal], ...]
     equity: Decimal
+    brought: Decimal
     counts: Mapping[str, int]
+
+    @property
+    def net(self) -> Decimal:
+        """What the session made: the nets of a book's sessions add up to what its equity has gained."""
+        return self.totals.net - self.brought
 
 
 def session_result(parts: Parts, day: date) -> SessionResult:
     """Read the session from the ledger. Holdings are marked at the session's last closes, others stand at their cost."""
     ledger, session = parts.ledger, parts.calendar.session(day)
-    cycles, decisions, own = ledger.cycles(day), ledger.decisions(day), ledger.fills(day)
-    before = tuple(fill for fill in ledger.fills() if fill.time < session.premarket_open)
+    cycles, decisions, fills = ledger.cycles(day), ledger.decisions(day), ledger.fills()
+    before = tuple(fill for fill in fills if fill.time < session.premarket_open)
+    # By when they were filled: an order may rest over the night.
+    own = tuple(fill for fill in fills if session.premarket_open <= fill.time < session.after_hours_close)
     opening_cash = ledger.opening_cash()
     opening, closing = holdings(opening_cash, before), holdings(opening_cash, before + own)
     closes = _closes(parts, session, closing)
+    # On the machine's clock minutes may be missed, the first ones too: the curve ends with the last recorded one.
+    ends = cycles[-1].bar_time + _MINUTE if cycles else session.open
+    recorded = [close for close in closes if close[0] <= ends]
     marks = {symbol: price for _, minute in closes for symbol, price in minute.items()}
     rows = results_between(opening.positions.values(), closing.positions.values(), marks)
     sums = totals(rows)
@@ -64,8 +77,9 @@ def session_result(parts: Parts, day: date) -> SessionResult:
         trades=tuple(one for one in trades(before + own) if one.closed_at >= session.premarket_open),
         results=rows,
         totals=sums,
-        equity_curve=equity_curve(opening.cash, own, closes[: len(cycles)], held=opening.positions.values()),
+        equity_curve=equity_curve(opening.cash, own, recorded, held=opening.positions.values()),
         equity=closing.cash + sum((row.cost + row.unrealised for row in rows), Decimal(0)),
+        brought=_brought(parts, day, opening),
         counts={
             "cycles": len(cycles),
             "refused_bars": _refused_bars(cycles),
@@ -76,6 +90,17 @@ def session_result(parts: Parts, day: date) -> SessionResult:
             "round_trips": sums.round_trips,
         },
     )
+
+
+def _brought(parts: Parts, day: date, opening: Holdings) -> Decimal:
+    """The unrealised profit of what was held before the session, at the closes of the book's session before it."""
+    held = [one for one in opening.positions.values() if one.quantity]
+    earlier = parts.ledger.session_before(day) if held else None
+    if earlier is None:
+        return Decimal(0)
+    closes = _closes(parts, parts.calendar.session(earlier), opening)
+    marks = {symbol: price for _, minute in closes for symbol, price in minute.items()}
+    return sum((one.unrealised for one in results(held, marks)), Decimal(0))
 
 
 def last_marks(ledger: Ledger) -> dict[str, Decimal]:

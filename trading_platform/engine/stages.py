@@ -30,7 +30,7 @@ from trading_platform.orders.conservation import require_decided
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
-from trading_platform.portfolio.account import AccountView, OrdersSent
+from trading_platform.portfolio.account import AccountView, Key, OrdersSent
 from trading_platform.portfolio.decide import Minute
 from trading_platform.strategies.contract import Strategy
 
@@ -43,8 +43,20 @@ class Stages:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._outbox = Outbox(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, deadline=parts.call_deadline)
-        self._reconciler = Reconciler(ledger=parts.ledger, broker=parts.broker, clock=parts.clock, outbox=self._outbox)
+        self._outbox = Outbox(
+            ledger=parts.ledger,
+            broker=parts.broker,
+            clock=parts.clock,
+            calendar=parts.calendar,
+            deadline=parts.call_deadline,
+        )
+        self._reconciler = Reconciler(
+            ledger=parts.ledger,
+            broker=parts.broker,
+            clock=parts.clock,
+            calendar=parts.calendar,
+            outbox=self._outbox,
+        )
         self._lease: Lease | None = None
         # By bar; None: no cycle decided its orders. A cache: what is recorded does not change.
         self._decided_at: dict[datetime, datetime | None] = {}
@@ -183,6 +195,14 @@ class Stages:
                 barred[symbol] = Barred.HALTED
         return barred
 
+    def _wanting(self, evaluated: Evaluated) -> frozenset[Key]:
+        """The strategies that want to enter, each with the symbol."""
+        return frozenset(
+            (strategy.name, self.parts.symbols[row])
+            for strategy, outs in zip(self.parts.strategies, evaluated.outs, strict=True)
+            for row in np.flatnonzero(outs["entry"])
+        )
+
     def _hold(self) -> Ownership:
         """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
         if self._lease is not None:
@@ -211,7 +231,8 @@ class Stages:
         breaks = {found.symbol for found in fetched.reconciled.report.breaks}
         orders = self._orders(fetched.session, now.positions.values())
         # Looked up only where an entry waits for an answer: it is asked of nothing else.
-        entering = len(_wanted(evaluated)) > 0
+        wanting = self._wanting(evaluated)
+        entering = len(wanting) > 0
         return AccountView(
             cash=now.cash,
             positions=now.positions,
@@ -226,7 +247,7 @@ class Stages:
             flatten=ledger.flatten_wanted(fetched.session),
             sent=self._sent(fetched.session, entering=entering),
             entries_sent=ledger.entries_sent(fetched.session) if entering else {},
-            disabled=ledger.disabled(self.parts.limits.max_entries_per_day) if entering else frozenset(),
+            disabled=ledger.disabled(self.parts.limits.max_entries_per_day, wanting) if entering else frozenset(),
             decided_at=self._decisions_of(orders, session),
         )
 
@@ -252,17 +273,14 @@ class Stages:
         return {bar: at for bar in bars if (at := self._decided_at[bar]) is not None}
 
     def _orders(self, day: date, positions: Iterable[Position]) -> tuple[OrderStatus, ...]:
-        """The session's orders, what is still open of earlier ones, and all since the entry of what is still held."""
+        """The session's orders, what is still open of earlier ones, and all that an older holding has been through."""
         ledger = self.parts.ledger
         orders = ledger.orders(day)
         known = {status.intent.id for status in orders}
         openers = {one.opened_by for one in positions if one.quantity > 0 and one.opened_by is not None} - known
-        older = [status for status in ledger.open_orders() if status.intent.id not in known]
-        if openers:
-            everything = ledger.orders()
-            since = min(status.intent.bar_time for status in everything if status.intent.id in openers)
-            older = [one for one in everything if one.intent.bar_time >= since and one.intent.id not in known]
-        return tuple(older) + orders
+        before = ledger.open_orders() + (ledger.orders_of_holdings(openers) if openers else ())
+        older = {one.intent.id: one for one in before if one.intent.id not in known}
+        return tuple(sorted(older.values(), key=lambda one: one.intent.bar_time)) + orders
 
 
 def _wanted(evaluated: Evaluated) -> Records:

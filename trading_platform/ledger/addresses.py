@@ -15,7 +15,11 @@ _SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg2")
 _DATABASE_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _CONNECT_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 0.1
-_FORM: Final = "write it as postgresql://user:password@host:port/ledger"
+_FORM: Final = "Write it as postgresql://user:password@host:port/ledger"
+_NOT_LET_IN: Final = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|(database|role) \".*\" does not exist"
+)
+_UNREADABLE: Final = re.compile(r"invalid dsn|invalid connection option|invalid URI|invalid (integer|\w+) value")
 
 
 def sqlalchemy_url(url: str, *, where: str) -> str:
@@ -47,7 +51,7 @@ def checked_name(name: str) -> str:
     if _DATABASE_NAME.fullmatch(name) is None:
         raise InvalidInput(
             f"{name!r} cannot name a database",
-            mend="use small letters, digits and underscores, 63 at most, a letter first",
+            mend="Use small letters, digits and underscores, 63 at most, a letter first",
         )
     return name
 
@@ -76,6 +80,26 @@ def fault(url: str, *, sure_of_scram: bool = False) -> str | None:
     return None
 
 
+def refusal(said: str, where: str) -> InvalidInput | None:
+    """The refusal that waiting does not mend, if what the driver said of a session that it could not open is one.
+
+    The driver gives it no code, so it is told by its words; of a server that speaks another language it is not known.
+
+    Args:
+        said: The driver's words, without the password.
+        where: Where the database is, as people may read it.
+    """
+    if _NOT_LET_IN.search(said):
+        return InvalidInput(
+            f"the server opens no session: {said.rpartition('FATAL:')[2].strip()}",
+            where=f"the database at {where}",
+            mend="Mend the user, the password or the name of the database (DATABASE_URL), or make them on that server",
+        )
+    if _UNREADABLE.search(said):
+        return InvalidInput(f"the address cannot be used: {said}", where="DATABASE_URL", mend=_FORM)
+    return None
+
+
 def ping(url: str) -> bool:
     """Whether a session on `url` can be opened now."""
     return fault(url) is None
@@ -85,12 +109,16 @@ def wait_until_ready(url: str, *, seconds: float = 30.0) -> None:
     """Wait until a session on `url` can be opened.
 
     Raises:
+        InvalidInput: The server answers, and does not know the user, the password or the database.
         DatabaseUnavailable: Nothing answered for about `seconds`; the last fault is in its text.
     """
     last = fault(url)
     for _ in range(int(seconds / _PAUSE_SECONDS)):
         if last is None:
             return
+        refused = refusal(last, spoken(url))
+        if refused is not None:
+            raise refused
         time.sleep(_PAUSE_SECONDS)
         last = fault(url)
     if last is not None:

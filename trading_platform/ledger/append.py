@@ -132,6 +132,8 @@ def fills(connection: sa.Connection, book: str, wanted: Sequence[Fill], now: dat
     """Add fills that are not booked yet, and return the ids of their executions."""
     if not wanted:
         return frozenset()
+    # What is booked of one order at the same time by another is counted too: more than was intended must be noted.
+    connection.execute(_LOCK_INTENTS, {"ids": sorted({fill.intent_id for fill in wanted})})
     added = [rows.fill_row(fill, book, now) for fill in wanted]
     statement = insert(schema.fills).values(added).on_conflict_do_nothing().returning(schema.fills.c.execution_id)
     return frozenset(connection.execute(statement).scalars())

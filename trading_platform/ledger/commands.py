@@ -7,7 +7,7 @@ When an order was decided is told by its cycle's clock, which may be simulated; 
 told by the database's, which both have in common.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Final
 
@@ -45,9 +45,18 @@ FROM intents LEFT JOIN enabled ON (enabled.strategy, enabled.symbol) = (intents.
 WHERE book = :book AND kind = 'entry' AND (since IS NULL OR created_at > since)
 """
 
+_TOO_MANY: Final = "GROUP BY intents.strategy, intents.symbol, session HAVING count(*) >= :limit"
+
 _DISABLED: Final = sa.text(f"""
 /* disabled: strategies and symbols with too many entries in any one session since they were last enabled */
-{_COUNTED_ENTRIES} GROUP BY intents.strategy, intents.symbol, session HAVING count(*) >= :limit
+{_COUNTED_ENTRIES} {_TOO_MANY}
+""")
+
+_DISABLED_OF: Final = sa.text(f"""
+/* disabled_of: the same of some strategies and symbols, so that the others' entries are not counted each minute */
+{_COUNTED_ENTRIES} AND (intents.strategy, intents.symbol) IN (
+    SELECT * FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[]))
+) {_TOO_MANY}
 """)
 
 _ENTRIES_SENT: Final = sa.text(f"""
@@ -94,9 +103,17 @@ def flatten_wanted(connection: sa.Connection, book: str, session: date) -> bool:
     return bool(connection.execute(_FLATTEN_WANTED, {"book": book, "session": session}).scalar_one())
 
 
-def disabled(connection: sa.Connection, book: str, limit: int) -> frozenset[Key]:
-    """Strategies and symbols with at least `limit` entries in any one session since they were last enabled."""
-    found = connection.execute(_DISABLED, {"book": book, "limit": limit})
+def disabled(connection: sa.Connection, book: str, limit: int, pairs: Collection[Key] | None) -> frozenset[Key]:
+    """Strategies and symbols with at least `limit` entries in any one session since they were last enabled.
+
+    Of all, or of `pairs` alone.
+    """
+    given = {"book": book, "limit": limit}
+    if pairs is None:
+        found = connection.execute(_DISABLED, given)
+    else:
+        strategies, symbols = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        found = connection.execute(_DISABLED_OF, given | {"strategies": strategies, "symbols": symbols})
     return frozenset((row.strategy, row.symbol) for row in found)
 
 

@@ -19,9 +19,13 @@ from trading_platform.domain.errors import (
     NotOwner,
     TradingPlatformError,
 )
+from trading_platform.ledger.addresses import refusal
 from trading_platform.ledger.schema import APPEND_ONLY, NOT_CURRENT, SHARD_RULE
 
 _NO_TABLE: Final = "42P01"
+_NO_RIGHT: Final = "42501"
+_OTHER_TABLES: Final = frozenset({"42703", "42P07", "42710"})
+"""A column that is missing, a table or another thing that is there already: something else lives in this database."""
 _RESOURCES: Final = "53"
 """SQLSTATE's class of a server that lacks disk, memory or connections."""
 _TEMPORARY_STATES: Final = frozenset(
@@ -105,7 +109,7 @@ def translated(url: URL) -> Iterator[None]:
         DatabaseUnavailable: the server cannot be reached, went away, is too busy, or lacks disk or memory.
         NotOwner: the fence refused an intent.
         Inconsistent: a constraint refused a row: it is there already, or what it belongs to is not.
-        InvalidInput: the database has no ledger in it.
+        InvalidInput: the database has no ledger in it, or something else, or does not let this account in.
     """
     try:
         yield
@@ -130,12 +134,9 @@ def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:
         return NotOwner(said)
     if state in (APPEND_ONLY, SHARD_RULE):
         return Inconsistent(said)
-    if state == _NO_TABLE:
-        return InvalidInput(
-            "there is no ledger in this database",
-            where=place(url),
-            mend="Bring its tables up to date with `trading-platform db migrate`",
-        )
+    refused = _refusal(url, state, said)
+    if refused is not None:
+        return refused
     if (state or "").startswith(_RESOURCES) and state not in _TEMPORARY_STATES:
         return _exhausted(url, said)
     if state in _TEMPORARY_STATES or (state or "").startswith("08") or error.connection_invalidated:
@@ -145,6 +146,36 @@ def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:
     if state is None and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
         return _unavailable(url, said)
     return None
+
+
+def _refusal(url: URL, state: str | None, said: str) -> InvalidInput | None:
+    """What a person must mend before the database can be used: its address, its account, or what lives in it."""
+    if state is None:
+        return refusal(_shown(url, said), place(url))
+    if state == _NO_TABLE:
+        return InvalidInput(
+            "there is no ledger in this database",
+            where=place(url),
+            mend="Bring its tables up to date with `trading-platform db migrate`",
+        )
+    if state in _OTHER_TABLES:
+        return not_the_ledgers(url, said)
+    if state == _NO_RIGHT:
+        return InvalidInput(
+            f"this account lacks a right that the ledger needs: {said}",
+            where=f"the database at {place(url)}",
+            mend="Make it the owner of that database, or name another account in DATABASE_URL",
+        )
+    return None
+
+
+def not_the_ledgers(url: URL, said: str) -> InvalidInput:
+    """What is said of a database in which something else lives."""
+    return InvalidInput(
+        f"something else than this version's ledger lives in this database: {said}",
+        where=f"the database at {place(url)}",
+        mend="Name another database in DATABASE_URL, or install the version that made it; nothing was changed in it",
+    )
 
 
 def _unavailable(url: URL, said: str) -> DatabaseUnavailable:

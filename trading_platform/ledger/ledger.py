@@ -210,13 +210,14 @@ class Ledger:
         with reading(self._engine) as connection:
             return commands.flatten_wanted(connection, self.book, session)
 
-    def disabled(self, limit: int) -> frozenset[Key]:
+    def disabled(self, limit: int, pairs: Collection[Key] | None = None) -> frozenset[Key]:
         """Strategies and symbols that entered `limit` times in any one session since they were last enabled (rule 12).
 
-        They stay disabled over sessions, until a person enables them. Committed entries count, filled or not.
+        They stay disabled over sessions, until a person enables them. Committed entries count, filled or not. With
+        `pairs` only these are looked at: each minute asks for those that want to enter, whatever the book's age.
         """
         with reading(self._engine) as connection:
-            return commands.disabled(connection, self.book, limit)
+            return commands.disabled(connection, self.book, limit, pairs)
 
     def entries_sent(self, session: date) -> Mapping[Key, int]:
         """Entries committed in a session since each strategy and symbol were last enabled (rule 12).
@@ -295,6 +296,11 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.cycle(connection, self.book, bar_time)
 
+    def session_before(self, session: date) -> date | None:
+        """The book's latest session before `session` that has a recorded minute, or None."""
+        with reading(self._engine) as connection:
+            return queries.session_before(connection, self.book, session)
+
     def last_cycle(self, session: date | None = None) -> CycleHeader | None:
         """The latest recorded bar, of one session or of all."""
         with reading(self._engine) as connection:
@@ -342,10 +348,18 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.orders_by_id(connection, self.book, ids)
 
-    def overfilled(self, since: datetime) -> tuple[Overfilled, ...]:
-        """Orders with an execution since a moment, of which more was executed than was intended (rule 13)."""
+    def orders_of_holdings(self, openers: Collection[str]) -> tuple[OrderStatus, ...]:
+        """What holdings have been through, oldest first.
+
+        All intents of each one's strategy and symbol since the entry that opened it. `openers`: those entries' ids.
+        """
         with reading(self._engine) as connection:
-            return queries.overfilled(connection, self.book, since)
+            return queries.orders_of_holdings(connection, self.book, openers)
+
+    def overfilled(self) -> tuple[Overfilled, ...]:
+        """Orders of which more was executed than was intended, however long ago (rule 13)."""
+        with reading(self._engine) as connection:
+            return queries.overfilled(connection, self.book)
 
     def events(self, intent_id: str) -> tuple[OrderEvent, ...]:
         """The life of one order, oldest step first."""

@@ -12,8 +12,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 
-from trading_platform.ledger.connection import transaction
+from trading_platform.ledger.connection import not_the_ledgers, transaction
 
 _SCRIPTS: Final = Path(__file__).resolve().parent / "migrations"
 _ONE_AT_A_TIME: Final = 5_405_000_001
@@ -23,17 +24,28 @@ _ONE_AT_A_TIME: Final = 5_405_000_001
 def upgrade(engine: sa.Engine, revision: str = "head") -> None:
     """Bring the ledger to `revision`, in one transaction. Does nothing if it is there already.
 
-    Safe to call from several processes at once. Raises `DatabaseUnavailable`.
+    Safe to call from several processes at once.
+
+    Raises:
+        InvalidInput: Something else than the ledger lives in this database, or the ledger of a later version.
+        DatabaseUnavailable: It does not answer.
     """
     with transaction(engine) as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
-        command.upgrade(configuration(connection), revision)
+        try:
+            command.upgrade(configuration(connection), revision)
+        except CommandError as error:
+            raise not_the_ledgers(engine.url, unknown_revision(_revisions(connection))) from error
 
 
 def current_revision(engine: sa.Engine) -> str | None:
     """The revision that the database is at; None for an empty one. Raises `DatabaseUnavailable`."""
     with transaction(engine) as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def _revisions(connection: sa.Connection) -> str:
+    return ", ".join(MigrationContext.configure(connection).get_current_heads()) or "none"
 
 
 def head_revision() -> str:
@@ -46,6 +58,16 @@ def head_revision() -> str:
 def is_behind(revision: str | None) -> bool:
     """Whether a database at `revision` lacks migrations of this version; a newer version's is not behind."""
     return revision is None or revision in _before_head()
+
+
+def is_known(revision: str | None) -> bool:
+    """Whether a database at `revision` is empty, or one of this version or an earlier one."""
+    return revision is None or revision == head_revision() or revision in _before_head()
+
+
+def unknown_revision(revision: str) -> str:
+    """What is said of a revision that this version does not know: a later version's, or another program's."""
+    return f"its tables are at revision {revision}, which this version does not know"
 
 
 def _before_head() -> set[str]:

@@ -127,13 +127,23 @@ _ORDERS_BY_ID: Final = sa.text(f"""
 {_STATUS} WHERE intents.book = :book AND intents.id = ANY(:ids)
 """)
 
+# The id of an opener is the bound: what was decided before the oldest of them is not looked at.
+_ORDERS_OF_HOLDINGS: Final = sa.text(f"""
+/* orders_of_holdings: of each opener's strategy and symbol, all since it was decided, with where they stand */
+{_STATUS} WHERE intents.book = :book
+AND intents.bar_time >= (SELECT min(bar_time) FROM intents WHERE book = :book AND id = ANY(:openers))
+AND EXISTS (SELECT FROM intents AS opener WHERE opener.id = ANY(:openers) AND opener.bar_time <= intents.bar_time
+            AND (opener.strategy, opener.symbol) = (intents.strategy, intents.symbol))
+ORDER BY intents.bar_time, intents.sequence
+""")
+
+# The database notes them as they are booked, so that no other fill has to be looked at.
 _OVERFILLED: Final = sa.text("""
-/* overfilled: orders with an execution since a moment that have more shares filled than were intended */
-SELECT intents.id, intents.symbol, intents.quantity, sum(fills.quantity)::bigint AS filled
-FROM fills JOIN intents ON intents.id = fills.intent_id
-WHERE fills.book = :book
-  AND fills.intent_id IN (SELECT intent_id FROM fills WHERE book = :book AND executed_at >= :since)
-GROUP BY intents.id HAVING sum(fills.quantity) > intents.quantity ORDER BY intents.bar_time, intents.sequence
+/* overfilled: orders of which more shares were executed than were intended */
+SELECT intents.id, intents.symbol, intents.quantity,
+       (SELECT sum(quantity)::bigint FROM fills WHERE intent_id = intents.id) AS filled
+FROM overfills JOIN intents ON intents.id = overfills.intent_id
+WHERE overfills.book = :book ORDER BY intents.bar_time, intents.sequence
 """)
 
 _EVENTS: Final = sa.text("""
@@ -220,6 +230,12 @@ SELECT fills.execution_id, fills.intent_id, fills.strategy, fills.symbol, intent
 FROM fills JOIN intents ON intents.id = fills.intent_id
 LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
 WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
+""")
+
+
+_SESSION_BEFORE: Final = sa.text("""
+/* session_before */
+SELECT session FROM cycles WHERE book = :book AND session < :session ORDER BY session DESC LIMIT 1
 """)
 
 
@@ -341,6 +357,12 @@ def last_cycle(connection: sa.Connection, book: str, session: date | None) -> Cy
     return None if found is None else rows.header_of(found)
 
 
+def session_before(connection: sa.Connection, book: str, session: date) -> date | None:
+    """The latest session before `session` with a cycle."""
+    found: date | None = connection.execute(_SESSION_BEFORE, {"book": book, "session": session}).scalar_one_or_none()
+    return found
+
+
 def cycles(connection: sa.Connection, book: str, session: date) -> tuple[CycleHeader, ...]:
     """The decided bars of a session, oldest first."""
     return tuple(map(rows.header_of, connection.execute(_CYCLES, {"book": book, "session": session})))
@@ -378,9 +400,15 @@ def orders_by_id(connection: sa.Connection, book: str, ids: Collection[str]) -> 
     return {row.id: rows.status_of(row) for row in found}
 
 
-def overfilled(connection: sa.Connection, book: str, since: datetime) -> tuple[Overfilled, ...]:
-    """Orders with an execution since a moment, of which more was executed than was intended."""
-    found = connection.execute(_OVERFILLED, {"book": book, "since": since})
+def orders_of_holdings(connection: sa.Connection, book: str, openers: Collection[str]) -> tuple[OrderStatus, ...]:
+    """All intents of each opener's strategy and symbol since it was decided, oldest first."""
+    found = connection.execute(_ORDERS_OF_HOLDINGS, {"book": book, "openers": list(openers)})
+    return tuple(map(rows.status_of, found))
+
+
+def overfilled(connection: sa.Connection, book: str) -> tuple[Overfilled, ...]:
+    """Orders of which more was executed than was intended."""
+    found = connection.execute(_OVERFILLED, {"book": book})
     return tuple(
         Overfilled(intent_id=row.id, symbol=row.symbol, quantity=row.quantity, filled=row.filled) for row in found
     )

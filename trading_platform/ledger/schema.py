@@ -29,7 +29,16 @@ APPEND_ONLY: Final = "TP002"
 SHARD_RULE: Final = "TP003"
 """SQLSTATE of a change of a shard's row that leaves its epoch behind."""
 
-APPEND_ONLY_TABLES: Final = ("cycles", "signals", "decisions", "intents", "order_events", "fills", "commands")
+APPEND_ONLY_TABLES: Final = (
+    "cycles",
+    "signals",
+    "decisions",
+    "intents",
+    "order_events",
+    "fills",
+    "overfills",
+    "commands",
+)
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -282,6 +291,19 @@ fills = sa.Table(
     sa.Index(None, "intent_id"),
     sa.Index(None, "book", "executed_at", "serial"),
     comment="Executions, each booked once. Positions and cash are folds of these. Append-only.",
+)
+
+overfills = sa.Table(
+    "overfills",
+    metadata,
+    _column("intent_id", sa.Text, primary_key=True),
+    _column("book", sa.Text),
+    _column("filled", sa.BigInteger, "shares executed when it was noted"),
+    _moment("noted_at", "by the database's clock", server_default=sa.text("clock_timestamp()")),
+    sa.ForeignKeyConstraint(["intent_id"], ["intents.id"]),
+    sa.Index(None, "book"),
+    # A trigger on fills adds them, so that no booking can leave one out.
+    comment="Orders of which more was executed than was intended: breaks that do not pass. Append-only.",
 )
 
 commands = sa.Table(

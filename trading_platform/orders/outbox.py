@@ -2,7 +2,7 @@
 
 What may be sent is only what the ledger holds, and as it holds it (`conservation`). Between the commit and the socket
 the owner looks at its lease once more: who has lost it sends nothing, and the intent waits for its new owner's
-reconcile.
+reconcile. What is held back for good (`day_orders`, an exit behind a stop) is recorded as rejected, with the reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from trading_platform.brokers.broker import Broker
+from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.lifecycle import step
@@ -28,6 +29,7 @@ from trading_platform.domain.orders import (
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.orders.conservation import Change, require_committed
+from trading_platform.orders.day_orders import is_over
 
 Answer = Accepted | Rejected | Unknown
 
@@ -47,17 +49,21 @@ class _Call:
 class Outbox:
     """The one way to a broker's order book."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, clock: Clock, deadline: timedelta) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, clock: Clock, calendar: ExchangeCalendar, deadline: timedelta
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._clock = clock
+        self._calendar = calendar
         self._deadline = deadline
 
     def send(self, intents: Sequence[OrderIntent], ownership: Ownership) -> int:
         """Send committed intents that stand as INTENDED, in their order. Returns how many calls the broker got.
 
         An attached stop goes out with its entry, in one order. An exit does not go out if the resting stop in front of
-        it could not be reduced: that stop may just have sold the same shares. The next minute decides anew.
+        it could not be reduced: that stop may just have sold the same shares. The next minute decides anew. No order
+        goes out once its session has closed: the venue would keep it for the next one.
 
         Raises:
             NotOwner: The lease is lost or too short; what was not sent stays INTENDED.
@@ -73,9 +79,9 @@ class Outbox:
         for call in calls:
             intent = call.intent
             key = (intent.strategy, intent.symbol)
-            if intent.kind is IntentKind.EXIT and key in not_free:
-                withheld = Rejected(reason="withheld: the resting stop could not be reduced")
-                self._ledger.append_events([_event(intent, withheld, self._clock.now())])
+            withheld = self._withheld(intent, behind_a_stop=key in not_free)
+            if withheld is not None:
+                self._ledger.append_events([_event(one, withheld, self._clock.now()) for one in call.intents])
                 continue
             self._ledger.ensure_owner(ownership)
             answer = self._call(call)
@@ -84,6 +90,14 @@ class Outbox:
                 not_free.add(key)
             self._ledger.append_events([_event(one, answer, self._clock.now()) for one in call.intents])
         return sent
+
+    def _withheld(self, intent: OrderIntent, *, behind_a_stop: bool) -> Rejected | None:
+        """Why an order is not sent at all, or None. To cancel or reduce never waits for another day."""
+        if intent.kind.is_order and is_over(intent, self._clock.now(), self._calendar):
+            return Rejected(reason="withheld: its session has closed, and the order would wait for the next one")
+        if intent.kind is IntentKind.EXIT and behind_a_stop:
+            return Rejected(reason="withheld: the resting stop could not be reduced")
+        return None
 
     def _call(self, call: _Call) -> Answer:
         deadline = self._clock.now() + self._deadline

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from trading_platform.brokers.broker import Broker
-from trading_platform.calendars.sessions import exchange_day
+from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.fills import agrees
 from trading_platform.domain.lifecycle import can_follow, step
@@ -36,6 +36,7 @@ from trading_platform.domain.reports import Break, ReconcileReport
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.projections import holdings
+from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.outbox import Outbox
 
 _OVERLAP: Final = timedelta(days=1)
@@ -68,10 +69,13 @@ class Reconciled:
 class Reconciler:
     """Brings the ledger and one broker together."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, clock: Clock, outbox: Outbox) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, clock: Clock, calendar: ExchangeCalendar, outbox: Outbox
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._clock = clock
+        self._calendar = calendar
         self._outbox = outbox
 
     def run(self, ownership: Ownership) -> Reconciled:
@@ -162,8 +166,8 @@ class Reconciler:
         return OrderState.INTENDED, ""
 
     def _is_over(self, intent: OrderIntent) -> bool:
-        """Whether the session that the intent belongs to is a past day's: day orders are not sent later."""
-        return exchange_day(intent.bar_time) != exchange_day(self._clock.now())
+        """Whether the intent's own session has closed: it is not sent any more."""
+        return is_over(intent, self._clock.now(), self._calendar)
 
     def _look_up(self, status: OrderStatus) -> Found | Absent | Unknown:
         """Ask the broker for an order of this intent's id: the guard against a second one."""
@@ -182,7 +186,7 @@ class Reconciler:
         fresh = [one for one in reported if one.execution_id not in fills]
         if not fresh:
             return 0, tuple(breaks)
-        statuses = {status.intent.id: status for status in self._ledger.orders()}
+        statuses = self._ledger.orders_by_id({one.intent_id for one in fresh})
         booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now())
         breaks += [
             Break(symbol=stray.symbol, what=f"execution {stray.execution_id} fits no order of ours")
@@ -233,7 +237,7 @@ class Reconciler:
                     what=f"order {order.intent_id} is for {ours.intent.quantity} shares in the ledger and for "
                     f"{order.quantity} at the broker",
                 )
-        for one in self._ledger.overfilled(self._clock.now() - _OVERLAP):
+        for one in self._ledger.overfilled():
             yield Break(
                 symbol=one.symbol,
                 what=f"{one.filled} shares of order {one.intent_id} were executed, {one.quantity} were intended",

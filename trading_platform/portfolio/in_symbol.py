@@ -48,6 +48,22 @@ def crossing(strategy: int, symbol: int, price: int, book: Record, positions: Re
 
 
 @compiled
+def bought_below(entry: Record, book: Record, positions: Record) -> int:
+    """Shares that other strategies' entries could buy from the stop that is attached to this one.
+
+    Those of entries that may still fill at a price which is reached only after the stop has triggered: at or below it.
+    """
+    total = 0
+    for k in range(book.holdings):
+        other = positions[k]
+        if other.symbol == entry.symbol and other.strategy != entry.strategy and other.entering > 0:
+            price = other.entry_limit if other.entry_limit > 0 else other.mark
+            if price <= entry.stop:
+                total += other.entering
+    return total
+
+
+@compiled
 def open_on_fuller_side(symbol: int, attached: int, book: Record, positions: Record) -> int:
     """Open orders of a symbol on the side that has more of them, with one more buy and `attached` more sales."""
     buys, sales = 1, attached

@@ -13,7 +13,7 @@ from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, Tra
 from trading_platform.domain.records import Record
 from trading_platform.domain.signals import TriggerOn
 from trading_platform.portfolio.exits import cause_by_bar, cause_by_clock, leg_quantity, target_reached
-from trading_platform.portfolio.in_symbol import crossing, held, open_on_fuller_side, twin_age, value
+from trading_platform.portfolio.in_symbol import bought_below, crossing, held, open_on_fuller_side, twin_age, value
 from trading_platform.portfolio.sizing import risk_per_share, size
 from trading_platform.risk.gate import (
     account_objection,
@@ -349,7 +349,10 @@ def _objection_by_holdings(
     """
     rule = _plan_objection(decision, entry, held(entry, book, positions), book, plan)
     if rule == 0:
-        rule = crossing_objection(decision, crossing(entry.strategy, entry.symbol, price, book, positions))
+        met = crossing(entry.strategy, entry.symbol, price, book, positions)
+        if attached > 0:
+            met += bought_below(entry, book, positions)
+        rule = crossing_objection(decision, met)
     if rule == 0:
         side = open_on_fuller_side(entry.symbol, attached, book, positions)
         rule = open_orders_objection(decision, book.open_orders + 1 + attached, side, book.limits)

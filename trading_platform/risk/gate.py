@@ -140,7 +140,10 @@ def order_objection(decision: Record, entry: Record, attached: int, book: Record
 
 @compiled
 def crossing_objection(decision: Record, crossing: int) -> int:
-    """Rule 14, or 0: `crossing` shares of other strategies could be sold to this entry. Writes measure and limit."""
+    """Rule 14, or 0: `crossing` shares of other strategies could be sold to this entry, or bought from its stop.
+
+    Writes measure and limit.
+    """
     if crossing > 0:
         return _object(decision, _SELF_TRADE, crossing, 0)
     return _NONE

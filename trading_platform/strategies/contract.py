@@ -72,6 +72,7 @@ class Strategy:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InvalidInput(
                 f"{self.name!r} cannot be a strategy's name",
+                where="strategy",
                 mend="Begin with a letter, then letters, digits, _, . and -, at most 40",
             )
         where = f"strategy {self.name}"

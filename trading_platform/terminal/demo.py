@@ -11,6 +11,7 @@ from rich.console import Console
 
 from trading_platform.bootstrap import build, databases, session_configuration
 from trading_platform.calendars.exchange import calendar_of
+from trading_platform.calendars.sessions import exchange_day
 from trading_platform.config.settings import Settings
 from trading_platform.defs.partitions import partition_of
 from trading_platform.domain.clock import SimulatedClock, SystemClock
@@ -125,7 +126,9 @@ def _drive(session: SimulatedSession, runs: JobRuns, console: Console) -> None:
             runs.open(session.day)
         for report in session.run(runs):
             bar.show(report)
-        runs.close(session.day)
+        looked_at = runs.close(session.day)
+    for said in looked_at:
+        console.print(f"To look at: {said}.", style="yellow", markup=False)
 
 
 def _sessions(settings: Settings, count: int) -> tuple[date, ...]:
@@ -135,8 +138,11 @@ def _sessions(settings: Settings, count: int) -> tuple[date, ...]:
         raise InvalidInput("no session is named", where="session", mend="Give it as SESSION=2013-10-09")
     calendar = calendar_of(settings.market_hours)
     first = calendar.session(day or SESSION).day
-    partition_of(first)
-    return (first, *(calendar.next(first, number).day for number in range(1, count)))
+    days = (first, *(calendar.next(first, number).day for number in range(1, count)))
+    today = exchange_day(SystemClock().now())
+    for one in days:
+        partition_of(one, today=today)
+    return days
 
 
 def _for_book(settings: Settings, state: DemoState, day: date) -> Settings:
@@ -151,6 +157,8 @@ def _write_settings(path: Path, settings: Settings) -> None:
     Raises `InvalidInput` if it cannot be written.
     """
     kept = settings.model_dump(mode="json", exclude={"database_url"})
+    # The demo's sessions are simulated, whatever clock the user's own run on: no schedule may go on with its book.
+    kept["clock"] = "simulated"
     kept["data_folder"] = str(settings.data_folder.resolve())
     try:
         path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@
 finished. A fresh book's number is one that neither that file, nor the paper exchange, nor the ledger knows.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -77,13 +78,23 @@ def read_state(data_folder: Path) -> DemoState | None:
     """The latest demo, or None. Raises `InvalidInput` for a file that cannot be read."""
     path = demo_folder(data_folder) / "state.json"
     try:
-        return DemoState(**json.loads(path.read_text(encoding="utf-8")))
+        return _state(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(
             f"it cannot be read: {error}", where=str(path), mend="Start anew with --reset (make demo RESET=1)"
         ) from error
+
+
+def _state(found: Any) -> DemoState:
+    """What `write_state` wrote. Raises ValueError for anything else."""
+    kinds = {"number": int, "session": str, "configuration": dict, "finished": bool}
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+        raise ValueError("it is not what a demo has written")
+    if not isinstance(found.get("sessions", 1), int) or not set(found) <= set(_FIELDS):
+        raise ValueError("it is not what a demo has written")
+    return DemoState(**found)
 
 
 def write_state(data_folder: Path, state: DemoState) -> None:
@@ -101,7 +112,7 @@ def write_state(data_folder: Path, state: DemoState) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> InvalidInput:
     return InvalidInput(
-        f"it cannot be written: {error.strerror}",
+        f"it cannot be written: {'it is no folder' if error.errno == errno.EEXIST else error.strerror}",
         where=str(folder),
         mend="Make room, or name another data folder with TRADING_PLATFORM_DATA",
     )

@@ -9,12 +9,13 @@ from typing import Any, Final
 import dagster as dg
 
 from trading_platform.bootstrap import Platform
-from trading_platform.calendars.sessions import EXCHANGE_ZONE, bar_time
+from trading_platform.calendars.sessions import EXCHANGE_ZONE, bar_time, exchange_day
 from trading_platform.defs.build import build_defs
 from trading_platform.defs.jobs import SESSION_CLOSE, market_session, session_open
 from trading_platform.defs.partitions import partition_of
 from trading_platform.defs.resources import DESK, TradingDesk
 from trading_platform.defs.said import BAR_TAG, BOOK_TAG, SESSION_TAG
+from trading_platform.domain.clock import SystemClock
 from trading_platform.domain.errors import (
     DatabaseUnavailable,
     Inconsistent,
@@ -102,21 +103,27 @@ class JobRuns:
         config = {"ops": {"list_universe": {"config": {"session": day.isoformat()}}}, "loggers": _QUIET}
         self._run(self._open, day, run_config=config)
 
-    def close(self, day: date) -> None:
-        """Close the session of `day` and make its assets.
+    def close(self, day: date) -> tuple[str, ...]:
+        """Close the session of `day` and make its assets. Returns what a person should look at.
 
         Raises what the platform raised in it, and `Inconsistent` if a check of its books failed.
         """
         result = self._run(
-            self._close, day, partition_key=partition_of(day), run_config={"loggers": _QUIET}, raise_on_error=False
+            self._close,
+            day,
+            partition_key=partition_of(day, today=exchange_day(SystemClock().now())),
+            run_config={"loggers": _QUIET},
+            raise_on_error=False,
         )
-        failed = [one for one in result.get_asset_check_evaluations() if not one.passed]
+        found = [one for one in result.get_asset_check_evaluations() if not one.passed]
+        failed = [one for one in found if one.severity is dg.AssetCheckSeverity.ERROR]
         if failed:
             said = "; ".join(f"{one.check_name}: {_plain(one.metadata)}" for one in failed)
             raise Inconsistent(f"the books of the session {day} do not agree: {said}")
         if not result.success:
-            (event,) = [event for event in result.all_events if event.is_step_failure][:1]
-            raise PermanentError(f"the close of the session {day} failed: {event.message}")
+            events = [str(event.message) for event in result.all_events if event.is_failure]
+            raise PermanentError(f"the close of the session {day} failed: {'; '.join(events)}")
+        return tuple(f"{one.check_name}: {_plain(one.metadata)}" for one in found)
 
     def is_closed(self, day: date) -> bool:
         """Whether the session of `day` of this book has been closed by a run. Raises `DatabaseUnavailable`."""

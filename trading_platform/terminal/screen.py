@@ -15,8 +15,10 @@ from rich.table import Table
 
 from trading_platform.calendars.sessions import EXCHANGE_ZONE
 from trading_platform.domain.money import cents
-from trading_platform.domain.reports import CycleReport, Listing, PreflightCheck
+from trading_platform.domain.reports import Break, CycleReport, Listing, PreflightCheck
 from trading_platform.engine.session_result import SessionResult
+from trading_platform.marketdata.fetch import UNUSABLE
+from trading_platform.orders.reconcile import ACCOUNT
 from trading_platform.performance.pnl import Result, Trade
 
 _WIDE: Final = 200
@@ -47,11 +49,12 @@ _NUMBERS: Final = frozenset(
 
 
 class SessionProgress:
-    """Moves the bar with each cycle."""
+    """Moves the bar with each cycle, and says once what a person must know while it runs."""
 
     def __init__(self, progress: Progress, minutes: int, name: str) -> None:
         self._progress = progress
         self._task = progress.add_task(name, total=minutes, equity="", clock="")
+        self._told: set[str] = set()
 
     def skip(self, minutes: int) -> None:
         """Minutes that an earlier start has run."""
@@ -66,6 +69,26 @@ class SessionProgress:
             clock=clock,
             equity=f"equity {cents(report.equity):,}  positions {report.positions}",
         )
+        for said in _to_be_known(report):
+            if said not in self._told:
+                self._told.add(said)
+                self._progress.console.print(f"{clock} {said}", style="yellow", highlight=False, markup=False)
+
+
+def break_said(found: Break) -> str:
+    """A difference between ledger and broker, and what it keeps from being done."""
+    if found.symbol == ACCOUNT:
+        return f"The account differs: {found.what}. Nothing is entered while it does."
+    return f"{found.symbol} differs: {found.what}. Nothing is entered in it while it does."
+
+
+def _to_be_known(report: CycleReport) -> Iterator[str]:
+    """What keeps entries away, in sentences: accounts that differ, strategies set aside, files that cannot be used."""
+    yield from map(break_said, report.reconciled.breaks)
+    yield from report.faults
+    for problem in report.problems:
+        if problem.what.startswith(UNUSABLE):
+            yield f"{problem.symbol}: {problem.what}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 
 from trading_platform.bootstrap import Platform, build, session_configuration
-from trading_platform.calendars.exchange import ExchangeCalendar
+from trading_platform.calendars.exchange import calendar_of
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput
@@ -30,7 +30,7 @@ def run_session(settings: Settings, console: Console) -> dict[str, Any]:
     if named is None:
         raise InvalidInput("no session is named", where="session", mend="Give it as --session 2013-10-09")
     begun = SystemClock().now()
-    session = ExchangeCalendar().session(named)
+    session = calendar_of(settings.market_hours).session(named)
     platform = build(settings, SimulatedClock(session.open))
     try:
         note_silent(console, without_bars(platform, session.day))

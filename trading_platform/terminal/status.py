@@ -11,6 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.decisions import TradingMode
@@ -22,7 +23,7 @@ from trading_platform.ledger.addresses import fault, spoken, sqlalchemy_url
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LEDGER, LocalServer
 from trading_platform.ledger.ledger import Ledger
-from trading_platform.ledger.migrate import current_revision, head_revision, is_behind
+from trading_platform.ledger.migrate import current_revision, head_revision, is_behind, is_known, unknown_revision
 from trading_platform.ledger.queries import Owner, SessionTimes
 from trading_platform.ledger.rows import CycleHeader
 from trading_platform.terminal.demo_book import read_state
@@ -115,7 +116,11 @@ def read_status(settings: Settings, clock: Clock, *, book: str | None) -> Status
             database = _revised(engine, database)
             if database.fault is None and database.revision is not None:
                 named = _book(engine, settings, book)
-                found = _read_book(Ledger(engine, book=named), settings.limits.max_entries_per_day)
+                found = _read_book(
+                    Ledger(engine, book=named),
+                    settings.limits.max_entries_per_day,
+                    calendar_of(settings.market_hours),
+                )
         except DatabaseUnavailable as error:
             database = _down(database.where, str(error))
         finally:
@@ -157,7 +162,9 @@ def _revised(engine: sa.Engine, database: DatabaseStatus) -> DatabaseStatus:
     """With the revision of its tables. One without any is new: that is no fault."""
     revision = current_revision(engine)
     said = None
-    if revision is not None and is_behind(revision):
+    if revision is not None and not is_known(revision):
+        said = f"{unknown_revision(revision)}: it is another program's, or a later version's"
+    elif revision is not None and is_behind(revision):
         said = (
             f"its tables are at revision {revision} and this version needs {database.wanted}; bring them up to date "
             "with `trading-platform db migrate`"
@@ -172,7 +179,7 @@ def _book(engine: sa.Engine, settings: Settings, book: str | None) -> str:
     return state.book if state is not None else settings.account.book
 
 
-def _read_book(ledger: Ledger, limit: int) -> BookStatus | None:
+def _read_book(ledger: Ledger, limit: int, calendar: ExchangeCalendar) -> BookStatus | None:
     if not ledger.is_open():
         return None
     session, header = ledger.last_session(), ledger.last_cycle()
@@ -180,7 +187,7 @@ def _read_book(ledger: Ledger, limit: int) -> BookStatus | None:
         book=ledger.book,
         session=session,
         flatten_wanted=session is not None and ledger.flatten_wanted(session.session),
-        last=None if header is None else _last_cycle(ledger, header),
+        last=None if header is None else _last_cycle(header, calendar),
         holdings=tuple(
             Holding(strategy=one.strategy, symbol=one.symbol, quantity=held, cost=one.cost)
             for one in ledger.pnl()
@@ -193,11 +200,10 @@ def _read_book(ledger: Ledger, limit: int) -> BookStatus | None:
     )
 
 
-def _last_cycle(ledger: Ledger, header: CycleHeader) -> LastCycle:
-    first = ledger.cycles(header.session)[0]
+def _last_cycle(header: CycleHeader, calendar: ExchangeCalendar) -> LastCycle:
     return LastCycle(
         session=header.session,
-        minute=(header.bar_time - first.bar_time) // _MINUTE,
+        minute=(header.bar_time - calendar.session(header.session).open) // _MINUTE,
         bar_time=header.bar_time,
         decided_at=header.decided_at,
         release=header.release,

@@ -1,20 +1,24 @@
 """Opening and closing a session by hand: what the jobs session_open and session_close do, without a control room."""
 
-import getpass
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 
 from trading_platform.bootstrap import Platform, build
+from trading_platform.calendars.sessions import EXCHANGE_ZONE
 from trading_platform.config.settings import Settings
 from trading_platform.defs.resources import TradingDesk, clock_of
 from trading_platform.domain.commands import CommandAction
-from trading_platform.domain.errors import PermanentError
+from trading_platform.domain.errors import NotOwner, PermanentError
+from trading_platform.domain.fills import Position
 from trading_platform.domain.reports import SessionClose
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.engine.preflight import preflight, universe
 from trading_platform.engine.session import BookSession, PresentSession, SimulatedSession
-from trading_platform.terminal.screen import session_progress, show_checks, show_universe
+from trading_platform.terminal.person import given_reason, user
+from trading_platform.terminal.screen import break_said, session_progress, show_checks, show_universe
 
 
 def open_session(settings: Settings, console: Console) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def open_session(settings: Settings, console: Console) -> dict[str, Any]:
     """
     platform = build(settings, clock_of(settings))
     try:
-        session = TradingDesk(platform).named(settings.market_data.session)
+        session = TradingDesk(platform).due(settings.market_data.session)
         listed = universe(platform.stages.parts, session.session)
         checks = preflight(platform.stages.parts, session.session, listed)
         show_universe(console, listed)
@@ -40,7 +44,7 @@ def open_session(settings: Settings, console: Console) -> dict[str, Any]:
     breaks = found.report.breaks if found is not None else ()
     console.print(f"The session {session.day} of book {platform.ledger.book} is open.")
     for one in breaks:
-        console.print(f"[red]{one.symbol}: {one.what}; no entries in it[/red]")
+        console.print(break_said(one), style="red", markup=False)
     return {
         "book": platform.ledger.book,
         "session": session.day.isoformat(),
@@ -53,14 +57,16 @@ def open_session(settings: Settings, console: Console) -> dict[str, Any]:
 def close_session(settings: Settings, console: Console, *, flatten: str | None) -> dict[str, Any]:
     """Close the session, after selling everything first if `flatten` says why. Returns what is left.
 
-    In the present, selling takes minutes: the orders go out at once, and the session is closed after its end.
+    In the present, selling takes minutes: it ends when nothing is left, and the session is closed after its end.
 
     Raises `InvalidInput` where there is nothing to close, or the session is not over and nothing is to be sold.
     """
+    if flatten is not None:
+        given_reason(flatten, "--flatten")
     platform = build(settings, clock_of(settings), strict=False)
     try:
         desk = TradingDesk(platform)
-        session = desk.named(settings.market_data.session)
+        session = desk.latest(settings.market_data.session)
         if flatten is not None:
             _flatten(platform, session, flatten, console)
         # What is being sold in the present needs some minutes yet; everything else is closed now, or refused.
@@ -69,7 +75,7 @@ def close_session(settings: Settings, console: Console, *, flatten: str | None) 
     finally:
         platform.close()
     held = [one for one in book.positions.values() if one.quantity]
-    _tell(console, session, closed)
+    _tell(console, session, closed, held)
     return {
         "book": platform.ledger.book,
         "session": session.day.isoformat(),
@@ -82,28 +88,68 @@ def close_session(settings: Settings, console: Console, *, flatten: str | None) 
 
 
 def _flatten(platform: Platform, session: BookSession, reason: str, console: Console) -> None:
-    """Record the command, and let the cycles obey it: the present one, or all that are left on a simulated clock."""
-    session.open()
+    """Record the command first: whatever comes of the rest, every cycle of the book obeys it from then on."""
+    if not platform.ledger.is_open():
+        # A book that was never traded has nobody who could own it.
+        session.open()
     platform.ledger.append_command(
-        CommandAction.FLATTEN, at=platform.clock.now(), who=getpass.getuser(), reason=reason, session=session.day
+        CommandAction.FLATTEN, at=platform.clock.now(), who=user(), reason=reason, session=session.day
     )
-    if isinstance(session, SimulatedSession):
-        with session_progress(console, session.session.minutes, f"{session.day}") as bar:
-            bar.skip(session.recorded())
-            for report in session.run(lambda day, minute: run_cycle(platform.stages, day, minute)):
-                bar.show(report)
-    elif isinstance(session, PresentSession) and session.next_minute() is not None:
-        minute = session.due_minute()
+    console.print("Recorded: from its next minute on the session sells all that it holds and enters nothing.")
+    try:
+        session.open()
+        if isinstance(session, SimulatedSession):
+            _run_all(platform, session, console)
+        elif isinstance(session, PresentSession):
+            sell_all(platform, session, console)
+    except NotOwner as error:
+        console.print(f"Another process trades this book, and obeys from its next minute on: {error}.", markup=False)
+
+
+def _run_all(platform: Platform, session: SimulatedSession, console: Console) -> None:
+    with session_progress(console, session.session.minutes, f"{session.day}") as bar:
+        bar.skip(session.recorded())
+        for report in session.run(lambda day, minute: run_cycle(platform.stages, day, minute)):
+            bar.show(report)
+
+
+def sell_all(
+    platform: Platform, session: PresentSession, console: Console, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Run the session's minutes as they come, until what this session trades is sold or the session ends.
+
+    `wait` is given seconds. Raises what the stages raise.
+    """
+    while (following := session.next_tick()) is not None:
+        minute, due = following
+        seconds = (due - platform.clock.now()).total_seconds()
+        if seconds > 0:
+            wait(seconds)
         session.tick(minute)
-        run_cycle(platform.stages, session.day, minute)
+        report = run_cycle(platform.stages, session.day, minute)
+        platform.stages.release()
+        left = _watched(platform)
+        sold = f"{report.orders_sent} orders sent" if not report.read_back else "decided by another process"
+        console.print(f"{due.astimezone(EXCHANGE_ZONE):%H:%M}: {sold}, {left} positions and orders are left")
+        if not left:
+            return
 
 
-def _tell(console: Console, session: BookSession, closed: SessionClose | None) -> None:
+def _watched(platform: Platform) -> int:
+    """Positions that this session's strategies can sell, and orders of the book that may still fill."""
+    strategies = {strategy.name for strategy in platform.stages.parts.strategies}
+    held = [one for one in platform.ledger.holdings().positions.values() if one.quantity]
+    mine = [one for one in held if one.strategy in strategies and one.symbol in platform.symbols]
+    return len(mine) + len(platform.ledger.open_orders())
+
+
+def _tell(console: Console, session: BookSession, closed: SessionClose | None, held: Sequence[Position]) -> None:
     if closed is None:
         console.print(
-            f"Everything that the session {session.day} holds is being sold, and it enters nothing any more. Close it "
-            "after its end: trading-platform session close"
+            f"The session {session.day} enters nothing any more. Close it after its end: trading-platform session close"
         )
+        for one in held:
+            console.print(f"{one.strategy} still holds {one.quantity} {one.symbol}.", style="yellow")
         return
     console.print(f"The session {session.day} is closed.")
     for one in closed.held:
@@ -111,4 +157,4 @@ def _tell(console: Console, session: BookSession, closed: SessionClose | None) -
     for order in closed.unresolved:
         console.print(f"[yellow]The order {order.intent.id} in {order.intent.symbol} is {order.state.value}.[/yellow]")
     for found in closed.reconciled.breaks:
-        console.print(f"[red]{found.symbol}: {found.what}[/red]")
+        console.print(break_said(found), style="red", markup=False)

@@ -209,6 +209,7 @@ UNLIKE = scripted("second", quantity=101)
 WORKS = scripted(below=0.5, stop_distance=5, valid_bars=30)
 WAITS = scripted("second", quantity=101, minute=2, below=0.5, stop_distance=5, valid_bars=30)
 HALF_OUT = scripted(stop_distance=1, half_at=1)
+CHEAPER = scripted(below=2, stop_distance=9, valid_bars=30)
 NO_LIMITS = {"order_types": frozenset({OrderType.MARKET, OrderType.STOP})}
 TWICE = Run(strategies=(scripted(below=2, stop_distance=5, again=3),), minutes=(0, 1, 2, 3, 4))
 
@@ -416,6 +417,15 @@ CASES = {
         refused=crosses(HALF_OUT, waits(0.50), 3, bars={3: bar("49.50")}),
         objects="enter 0 refused SELF_TRADE 100/0",
         guards=(gate("if crossing > 0:"),),
+        then="enter 101",
+    ),
+    # The first strategy's entry works at 48.00.
+    "14 a stop above the entry of another strategy": Case(
+        allowed=crosses(CHEAPER, scripted("second", minute=2, quantity=101, stop_distance=2.01), 2),
+        says="enter 101",
+        refused=crosses(CHEAPER, scripted("second", minute=2, quantity=101, stop_distance=2), 2),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(Guard(module="portfolio.in_symbol", source="if price <= entry.stop:", without="if False:"),),
         then="enter 101",
     ),
     "14 an entry that works while another strategy leaves": Case(

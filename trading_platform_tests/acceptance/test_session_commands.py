@@ -60,10 +60,10 @@ def test_a_session_is_opened_run_and_closed(checkout: Checkout) -> None:
 
 def test_a_session_that_is_not_over_is_not_closed_without_a_word(checkout: Checkout) -> None:
     said = command(checkout, "close", book="never", code=2)
-    assert "the book 'never' has no recorded minute of the session 2024-06-10" in said
+    assert "the book 'never' has not opened the session 2024-06-10" in said
     command(checkout, "open", book="begun")
     said = command(checkout, "close", book="begun", code=2)
-    assert "no recorded minute" in said
+    assert "24 minutes of the session 2024-06-10 are not run" in said
 
 
 def test_a_session_with_minutes_to_come_is_not_closed(held: Short) -> None:

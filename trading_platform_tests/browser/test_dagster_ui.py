@@ -1,237 +1,276 @@
-"""The Dagster UI in a real browser, after some minutes of a session: runs, their ops, lineage, and a launch.
+"""The Dagster UI in a real browser after five sessions: runs, lineage, plots, checks, schedules, launches and mistakes.
 
-The UI is served as the demo serves it, on a checkout of the test's own. What is looked at is what a person sees: text
-and links on pages, never Dagster's own markup. Each page is kept as a picture in the test's folder.
+Sessions and UI are the demo's, as a person starts it. What is looked at is what a person sees: text, links and charts on
+pages, never Dagster's own markup. Each page is kept as a picture in the test's folder.
 """
 
-import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
-
-import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_checkout, until
-
-JOB: Final = "/locations/trading_platform/jobs/market_session"
-OPS: Final = ("fetch_market_data", "evaluate_strategies", "validate_risk", "place_orders")
-ASSETS: Final = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl")
-MINUTES: Final = 42
-# A page of Dagster's asks several times for what it shows; on a busy machine it takes a while.
-PATIENCE: Final = 60_000
-
-pytestmark = pytest.mark.timeout(300)
-
-# The first minutes, in the last of which a position is entered and left, each a run of the job, as the demo runs them.
-TRADE: Final = f"""
-import os
 from datetime import date
 from pathlib import Path
-from trading_platform.bootstrap import build, databases
-from trading_platform.calendars.exchange import ExchangeCalendar
-from trading_platform.config.load import load
-from trading_platform.domain.clock import SimulatedClock
-from trading_platform.terminal.job_runs import JobRuns, open_instance
+from typing import Final
 
-settings = load(os.environ)
-day = date({HALF_DAY.year}, {HALF_DAY.month}, {HALF_DAY.day})
-platform = build(settings, SimulatedClock(ExchangeCalendar().session(day).open))
-with open_instance(Path.cwd()) as instance:
-    runs = JobRuns(platform, instance, databases(settings).dagster)
-    session = platform.simulated_session(day)
-    session.open()
-    for minute in range({MINUTES}):
-        session.tick(minute)
-        runs(day, minute)
-    last = instance.get_runs(limit=1)[0].run_id
-platform.close()
-print(last)
-"""
-SERVE: Final = """if True:
-    import signal, sys
-    from pathlib import Path
-    from trading_platform.terminal.dagster_ui import serve
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(serve(Path.cwd(), int(sys.argv[1]), Path(sys.argv[2])))
-"""
+import pytest
+from playwright.sync_api import Page, Response, expect
 
+from trading_platform.defs.checks import SPECS
+from trading_platform_tests.browser.dagster_pages import (
+    PATIENCE,
+    Point,
+    ask,
+    ended,
+    events_of,
+    keep,
+    launch,
+    missing,
+    plotted,
+    run_of,
+    runs_listed,
+    visible,
+)
+from trading_platform_tests.browser.served_demo import Ui, five_sessions_served
+from trading_platform_tests.sessions.console import new_checkout
+from trading_platform_tests.sessions.five import DAYS, MINUTES
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ui:
-    """A UI that runs: its address, its checkout, and the last run of the session so far."""
+OPS: Final = ("fetch_market_data", "evaluate_strategies", "validate_risk", "place_orders")
+MINUTE_ASSETS: Final = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl", "equity")
+SESSION_ASSETS: Final = ("reconciliation", *MINUTE_ASSETS[:-1], "performance")
+# To the assets of a minute: a chain of seven, and from the bars straight to the profit. To those of a session: a chain of
+# seven from its bars, which follow the reconciliation as the orders do, from the bars straight to the profit, and six
+# from the minutes (of their orders to the reconciliation, bars, signals, decisions, fills, equity).
+ARROWS: Final = (7 + 1) + (7 + 2 + 1 + 6)
+CHECKS: Final = {
+    asset.to_user_string(): sorted(name for name, (one, _) in SPECS.items() if one == asset)
+    for asset, _ in SPECS.values()
+}
+NEXT: Final = date(2024, 6, 15)
+NEVER_TRADED: Final = "2024-05-20"
+PLOTTED_EVENTS: Final = 100
+SIMULATED: Final = "sessions run on a simulated clock here: set clock to system to trade the present one"
 
-    address: str
-    checkout: Checkout
-    run_id: str
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     checkout = new_checkout(tmp_path_factory.mktemp("checkout"))
     try:
-        traded = python(checkout, TRADE)
-        assert traded.returncode == 0, traded.stderr
-        with served(checkout) as address:
-            yield Ui(address=address, checkout=checkout, run_id=traded.stdout.split()[-1])
+        with five_sessions_served(checkout) as served:
+            yield served
     finally:
         checkout.server.stop()
 
 
-def python(checkout: Checkout, code: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=checkout.folder,
-        env=checkout.environment(TRADING_PLATFORM_SESSION=HALF_DAY.isoformat()),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-class served:  # noqa: N801 (used as a function)
-    """`dagster_ui.serve` in a process of its own, until it answers; ended by Ctrl-C, which must be clean."""
-
-    def __init__(self, checkout: Checkout) -> None:
-        self._checkout = checkout
-        settings = checkout.folder / "settings.json"
-        told = {"data_folder": str(checkout.data), "market_data": {"session": HALF_DAY.isoformat()}}
-        settings.write_text(json.dumps(told))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        self.address = f"http://127.0.0.1:{port}"
-        self._log = checkout.folder / "dagster.log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(port), str(settings)],
-                cwd=checkout.folder,
-                env=checkout.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def __enter__(self) -> str:
-        try:
-            until(lambda: self._answers() or self._process.poll() is not None, seconds=120, what="answer of the UI")
-            assert self._process.poll() is None, self._log.read_text()[-3000:]
-        except BaseException:
-            self._process.kill()
-            raise
-        return self.address
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
-        try:
-            assert self._process.wait(60) == 0
-        finally:
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-        assert not self._answers()
-        printed = self._log.read_text()
-        # The one launched run tells of itself; besides, a terminal hears only of what is wrong.
-        assert "Traceback" not in printed
-        assert "Warning" not in printed
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.address}/server_info", timeout=5):
-                return True
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    options = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(chromium), args=list(options))
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1500, "height": 950})
-    opened.set_default_timeout(PATIENCE)
-    yield opened
-    opened.close()
-
-
-def visible(page: Page, text: "str | re.Pattern[str]") -> None:
-    expect(page.get_by_text(text).first).to_be_visible(timeout=PATIENCE)
-
-
-def keep(page: Page, folder: Path, name: str) -> None:
-    page.wait_for_timeout(1500)
-    page.screenshot(path=folder / f"{name}.png")
-
-
-def test_a_run_shows_its_four_ops_on_the_timeline(ui: Ui, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{ui.address}/runs/{ui.run_id}")
+def test_the_run_of_a_minute_shows_its_four_ops(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/runs/{run_of(page, ui, 'market_session', DAYS[-1].isoformat())}")
     for op in OPS:
         visible(page, re.compile(f"^{op}$"))
-    visible(page, "Success")
-    keep(page, tmp_path, "run")
+    assert ended(page) == "Success"
+    visible(page, "Succeeded (4)")
+    keep(page, tmp_path, "market_session_run")
 
 
-def test_the_jobs_page_lists_the_runs(ui: Ui, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{ui.address}{JOB}/runs")
-    expect(page.locator(f'a[href*="/runs/{ui.run_id}"]').first).to_be_visible(timeout=PATIENCE)
-    links = page.locator('a[href*="/runs/"]').evaluate_all("found => found.map(one => one.getAttribute('href'))")
-    runs = {match.group() for link in links if (match := re.search(r"/runs/[0-9a-f]{8}-[0-9a-f-]{27}", link))}
-    # The page renders as many of the newest as fit.
-    assert len(runs) >= 9
-    # Each says which bar it decided.
-    visible(page, re.compile(f"bar: {HALF_DAY} 10:11$"))
-    keep(page, tmp_path, "runs")
+def test_the_run_of_a_close_shows_its_assets_made_and_checked(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/runs/{run_of(page, ui, 'session_close', DAYS[0].isoformat())}")
+    visible(page, f"Succeeded ({len(SESSION_ASSETS)})")
+    assert ended(page) == "Success"
+    keep(page, tmp_path, "session_close_run")
 
 
-def test_the_lineage_leads_from_bars_to_pnl(ui: Ui, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{ui.address}/asset-groups/default/lineage")
-    for asset in ASSETS:
-        visible(page, re.compile(f"^{asset}$"))
-    # An arrow for each dependency: six in a chain, and one from the bars straight to the profit.
+@pytest.mark.parametrize(
+    ("job", "least", "last"),
+    [
+        ("session_open", len(DAYS), f"session: {DAYS[0]}"),
+        # The page renders as many of the newest as fit; each says which bar it decided.
+        ("market_session", 8, f"bar: {DAYS[-1]} 09:53"),
+        ("session_close", len(DAYS), f"session: {DAYS[0]}"),
+    ],
+)
+def test_each_jobs_page_lists_its_runs(ui: Ui, page: Page, tmp_path: Path, job: str, least: int, last: str) -> None:
+    page.goto(ui.job(job, "/runs"))
+    visible(page, re.compile(f"{last}$"))
+    assert len(runs_listed(page)) >= least
+    keep(page, tmp_path, job)
+
+
+def test_the_lineage_leads_from_the_bars_of_the_minutes_to_the_performance(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/assets/performance?view=lineage&lineageScope=upstream&lineageDepth=10")
+    for asset in {*MINUTE_ASSETS, *SESSION_ASSETS}:
+        both = asset in MINUTE_ASSETS and asset in SESSION_ASSETS
+        shown = page.locator("foreignObject, svg").get_by_text(re.compile(f"^{asset}$"))
+        expect(shown.nth(1 if both else 0)).to_be_visible(timeout=PATIENCE)
     keep(page, tmp_path, "lineage")
-    arrows = page.locator("svg path[marker-end], svg path[stroke]").evaluate_all("all => all.map(one => one.outerHTML)")
-    assert len(arrows) == len(ASSETS), arrows
+    assert page.locator("svg path[marker-end], svg path[stroke]").count() == ARROWS
 
 
-def test_an_asset_shows_its_numbers(ui: Ui, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{ui.address}/assets/pnl?view=events")
-    for name in ("realised", "unrealised", "fees", "equity"):
-        visible(page, re.compile(f"^{name}$"))
+def test_a_sessions_assets_stand_in_a_group_of_their_own(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/locations/trading_platform/asset-groups/session/lineage")
+    for asset in SESSION_ASSETS:
+        visible(page, re.compile(f"^{asset}$"))
+    keep(page, tmp_path, "session_group")
+
+
+def plots(page: Page, *buttons: str) -> list[tuple[float, str | None, dict[str, float]]]:
+    """Open the plots of the asset that the page shows; returns what the page was given for them, oldest first."""
+
+    def is_theirs(answer: Response) -> bool:
+        limit = f'"limit":{PLOTTED_EVENTS}'
+        return "RecentAssetEventsQuery" in answer.url and limit in (answer.request.post_data or "").replace(" ", "")
+
+    with page.expect_response(is_theirs) as answered:
+        for name in buttons:
+            page.get_by_role("button", name=name).click()
+    return sorted(events_of(answered.value))
+
+
+def test_the_profit_of_the_five_sessions_is_plotted(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/assets/pnl")
+    # Where to find the plot is said on the page.
+    visible(page, "Plots, then Events")
+    given = plots(page, "Plots", "Events")
+    figures = ui.checkout.summary["sessions"]
+    assert [partition for _, partition, _ in given] == [one["session"] for one in figures]
+    assert [numbers["net"] for *_, numbers in given] == [one["realised_pnl"] for one in figures]
+    assert [numbers["equity"] for *_, numbers in given] == [one["equity"] for one in figures]
+    for label in ("net", "equity"):
+        points: list[Point] = [(time, numbers[label]) for time, _, numbers in given]
+        assert len(points) == len(DAYS)
+        ink = plotted(page, label)
+        assert missing(points, ink) == []
+        # The control: a point that is not on the line is seen to be missing.
+        values = [value for _, value in points]
+        off = (points[2][0], points[2][1] + (max(values) - min(values)) / 4)
+        assert missing([*points[:2], off, *points[3:]], ink) == [off]
     keep(page, tmp_path, "pnl")
 
 
+def test_the_equity_of_the_minutes_is_plotted(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/assets/intraday/equity")
+    given = plots(page, "Plots")
+    points: list[Point] = [(time, numbers["equity"]) for time, _, numbers in given]
+    assert len(points) == PLOTTED_EVENTS
+    assert points[-1][1] == ui.checkout.summary["equity"]
+    assert missing(points, plotted(page, "equity")) == []
+    keep(page, tmp_path, "equity")
+
+
+def test_a_session_is_a_partition_with_its_numbers(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/assets/pnl?view=partitions&partition={DAYS[1]}")
+    visible(page, "Materialized (5)")
+    for name in ("realised", "unrealised", "fees", "net", "equity", "by_symbol"):
+        visible(page, re.compile(f"^{name}$"))
+    visible(page, f"{ui.checkout.summary['sessions'][1]['realised_pnl']}")
+    keep(page, tmp_path, "partition")
+
+
+@pytest.mark.parametrize("asset", CHECKS)
+def test_the_checks_are_green(ui: Ui, page: Page, tmp_path: Path, asset: str) -> None:
+    page.goto(f"{ui.address}/assets/{asset}?view=checks")
+    for check in CHECKS[asset]:
+        page.get_by_text(re.compile(f"^{check}$")).first.click()
+        visible(page, "Latest execution")
+        keep(page, tmp_path, check)
+        # Session by session: a close that is tried in vain leaves its mark on the check, and none on other sessions.
+        page.get_by_text("Partitions", exact=True).last.click()
+        visible(page, f"Passed ({len(DAYS)})")
+        visible(page, re.compile(r"^Failed \(0\)$"))
+        keep(page, tmp_path, f"{check}_sessions")
+
+
+def test_a_schedule_is_switched_on_and_off(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/locations/trading_platform/schedules/market_session_schedule")
+    switch = page.get_by_role("checkbox")
+    for status in ("RUNNING", "STOPPED"):
+        switch.press("Space")
+        expect(switch).to_be_checked(checked=status == "RUNNING", timeout=PATIENCE)
+        page.reload()
+        expect(switch).to_be_checked(checked=status == "RUNNING", timeout=PATIENCE)
+        keep(page, tmp_path, status)
+        assert schedules(page, ui)["market_session_schedule"] == status
+
+
+def test_a_tick_on_a_simulated_clock_is_skipped_with_the_reason(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{ui.address}/locations/trading_platform/schedules/market_session_schedule")
+    page.get_by_role("button", name="Preview tick result").click()
+    page.get_by_role("button", name="Continue").click()
+    visible(page, SIMULATED)
+    keep(page, tmp_path, "tick")
+
+
+def schedules(page: Page, ui: Ui) -> dict[str, str]:
+    """The state of each schedule."""
+    place = '{repositoryName: "__repository__", repositoryLocationName: "trading_platform"}'
+    wanted = "... on Schedules {results {name scheduleState {status}}}"
+    found = ask(page, ui, f"{{schedulesOrError(repositorySelector: {place}) {{{wanted}}}}}")
+    return {one["name"]: one["scheduleState"]["status"] for one in found["schedulesOrError"]["results"]}
+
+
 def test_a_run_launched_from_the_launchpad_goes_on_with_the_next_minute(ui: Ui, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{ui.address}{JOB}/playground")
-    launch = page.get_by_role("button", name="Launch run")
-    expect(launch).to_be_enabled(timeout=PATIENCE)
-    keep(page, tmp_path, "launchpad")
-    before = ui.checkout.cycles("paper")
-    launch.click()
-    until(lambda: ui.checkout.cycles("paper") > before, seconds=120, what="cycle of the launched run")
-    assert ui.checkout.cycles("paper") == before + 1
-    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}"))
-    visible(page, "Success")
+    before = ui.checkout.cycles(ui.book, NEXT)
+    assert launch(page, ui, "market_session") == "Success"
+    assert ui.checkout.cycles(ui.book, NEXT) == before + 1
+    assert ui.checkout.cycles(ui.book, DAYS[-1]) == MINUTES
     keep(page, tmp_path, "launched")
 
 
-def test_the_browser_is_told_of_a_page_that_is_not_there(ui: Ui, page: Page) -> None:
+# Mistakes: the run's page says what was wrong in the platform's own words.
+
+
+def config(session: str, minute: int) -> str:
+    return f'ops: {{fetch_market_data: {{config: {{session: "{session}", minute: {minute}}}}}}}'
+
+
+def test_a_day_that_is_none_is_refused_in_words(ui: Ui, page: Page, tmp_path: Path) -> None:
+    assert launch(page, ui, "market_session", config("2024-06-31", 0)) == "Failure"
+    visible(page, "session: '2024-06-31' is no date. Write it as 2013-10-09.")
+    keep(page, tmp_path, "no_date")
+
+
+def test_a_minute_that_is_launched_twice_is_decided_once(ui: Ui, page: Page, tmp_path: Path) -> None:
+    due = ui.checkout.cycles(ui.book, NEXT)
+    for _ in range(2):
+        assert launch(page, ui, "market_session", config(NEXT.isoformat(), due)) == "Success"
+        assert ui.checkout.cycles(ui.book, NEXT) == due + 1
+    keep(page, tmp_path, "twice")
+
+
+def test_a_minute_before_its_turn_is_refused_in_words(ui: Ui, page: Page, tmp_path: Path) -> None:
+    recorded = ui.checkout.cycles(ui.book, NEXT)
+    assert launch(page, ui, "market_session", config(NEXT.isoformat(), 9)) == "Failure"
+    visible(page, f"minute: minute 9 of the session {NEXT} is not its turn: {recorded} minutes are recorded.")
+    keep(page, tmp_path, "not_its_turn")
+    assert ui.checkout.cycles(ui.book, NEXT) == recorded
+
+
+def test_what_is_no_configuration_is_refused_before_it_runs(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(ui.job("market_session", "/playground"))
+    page.get_by_text(re.compile("^ops:")).first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text('ops: {fetch_market_data: {config: {day: "2024-06-14"}}}')
+    visible(page, re.compile('unexpected config entry "day"'))
+    expect(page.get_by_role("button", name="Launch run")).to_be_disabled(timeout=PATIENCE)
+    keep(page, tmp_path, "no_configuration")
+
+
+def test_the_close_of_a_session_that_was_not_traded_is_refused_in_words(ui: Ui, page: Page, tmp_path: Path) -> None:
+    page.goto(ui.job("session_close"))
+    page.get_by_role("button", name=re.compile("Materialize all")).first.click()
+    page.get_by_text("Show all partitions").click()
+    partition = page.get_by_role("textbox").last
+    partition.fill(NEVER_TRADED)
+    partition.press("Enter")
+    with page.expect_response(lambda answer: "mutation" in (answer.request.post_data or "")):
+        page.get_by_role("button", name="Launch 1 run").click()
+    page.goto(ui.job("session_close", "/runs"))
+    visible(page, re.compile(f"{NEVER_TRADED}$"))
+    page.goto(f"{ui.address}/runs/{run_of(page, ui, 'session_close', NEVER_TRADED, tag='dagster/partition')}")
+    assert ended(page) == "Failure"
+    visible(page, f"the book '{ui.book}' has no recorded minute of the session {NEVER_TRADED}.")
+    keep(page, tmp_path, "not_traded")
+
+
+def test_the_browser_is_told_of_what_is_not_there(ui: Ui, page: Page) -> None:
     # The control of the tests above: what is not on a page is not seen.
-    page.goto(f"{ui.address}/runs/{ui.run_id}")
+    page.goto(f"{ui.address}/runs/{run_of(page, ui, 'market_session', DAYS[0].isoformat())}")
     visible(page, re.compile(f"^{OPS[0]}$"))
-    answers: Any = page.get_by_text(re.compile("^no_such_op$"))
-    assert answers.count() == 0
+    assert page.get_by_text(re.compile("^no_such_op$")).count() == 0

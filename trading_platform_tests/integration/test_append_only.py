@@ -23,6 +23,7 @@ COLUMNS = {
     "intents": "attempt",
     "order_events": "sequence",
     "fills": "quantity",
+    "overfills": "filled",
     "commands": "session",
 }
 CHANGES = ("UPDATE {table} SET {column} = {column} + 1", "DELETE FROM {table}", "TRUNCATE {table} CASCADE")
@@ -37,7 +38,7 @@ def full(ledger: Ledger, values: "LedgerValues") -> Ledger:
         ledger.record_cycle(record, [entry], lease.ownership)
     at = values.bar(1)
     ledger.append_events([OrderEvent(intent_id=entry.id, state=OrderState.ACKNOWLEDGED, at=at)])
-    ledger.book_executions([values.execution(entry, "e1", 10, "10")], {}, at)
+    ledger.book_executions([values.execution(entry, "e1", entry.quantity + 1, "10")], {}, at)
     ledger.append_command(CommandAction.FLATTEN, at=at, who="ada", reason="news", session=values.session)
     return ledger
 

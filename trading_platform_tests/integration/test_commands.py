@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -152,6 +152,37 @@ def test_a_disabled_pair_stays_so_over_sessions_until_it_is_enabled(ledger: Ledg
     enter(ledger, *entries(values, range(1443, 1444)), session=NEXT_SESSION)
     assert IBM in ledger.disabled(3)
     assert ledger.entries_sent(NEXT_SESSION) == {IBM: 3}
+
+
+def test_those_that_are_asked_for_are_looked_at_and_no_others(ledger: Ledger, values: "LedgerValues") -> None:
+    enter(ledger, *entries(values, range(3)), *entries(values, range(3), "SPY"))
+    enter(ledger, *entries(values, range(1), strategy="vwap_reclaim"))
+    assert ledger.disabled(3, [IBM]) == {IBM}
+    assert ledger.disabled(3, [IBM, ("vwap_reclaim", "IBM"), ("gap_and_go", "XYZ")]) == {IBM}
+    assert ledger.disabled(1, [("vwap_reclaim", "IBM")]) == {("vwap_reclaim", "IBM")}
+    # A strategy and a symbol are asked for together: two pairs are not four.
+    assert ledger.disabled(3, [("gap_and_go", "XYZ"), ("vwap_reclaim", "SPY")]) == frozenset()
+    assert ledger.disabled(1, []) == frozenset()
+    enable(ledger)
+    assert ledger.disabled(3, [IBM, ("gap_and_go", "SPY")]) == {("gap_and_go", "SPY")}
+
+
+def test_of_those_that_are_asked_for_the_index_gives_only_their_entries(ledger: Ledger, values: "LedgerValues") -> None:
+    enter(ledger, *entries(values, range(2)), *(values.intent(0, f"S{number}") for number in range(300)))
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.text("ANALYZE intents"))
+        found = connection.execute(
+            sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {commands._DISABLED_OF.text.partition('*/')[2]}"),
+            {"book": "paper", "limit": 2, "strategies": ["gap_and_go"], "symbols": ["IBM"]},
+        ).scalar_one()
+    read = [one for one in nodes(found[0]["Plan"]) if one.get("Relation Name") == "intents"]
+    assert [one["Actual Rows"] + one.get("Rows Removed by Filter", 0) for one in read] == [2]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 def test_the_entries_of_a_year_are_counted_out_of_the_index(ledger: Ledger) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from trading_platform.bootstrap import Platform
+from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import ConservationBroken, Inconsistent
 from trading_platform.domain.orders import (
     Accepted,
@@ -334,10 +336,30 @@ def test_in_a_session_as_many_orders_leave_as_were_committed(platform: Platform,
 
 def test_an_order_is_overfilled_by_one_share_and_not_by_its_last(platform: Platform) -> None:
     run_until(platform, 2)
-    since = platform.clock.now() - timedelta(days=1)
-    assert platform.ledger.overfilled(since) == ()
+    assert platform.ledger.overfilled() == ()
     send_behind_the_ledger(platform, entered(platform, "BBB"), 1)
     go_on_until(platform, 3)
-    (found,) = platform.ledger.overfilled(since)
+    (found,) = platform.ledger.overfilled()
     assert (found.symbol, found.quantity, found.filled) == ("BBB", 320, 321)
-    assert platform.ledger.overfilled(platform.clock.now()) == ()
+
+
+def test_more_than_was_intended_stays_a_break_over_days(platform: Platform) -> None:
+    run_until(platform, 2)
+    send_behind_the_ledger(platform, entered(platform, "BBB"), 1)
+    (report,) = go_on_until(platform, 3)
+    seen = breaks(report)
+    assert list(seen) == ["BBB"]
+    assert isinstance(platform.clock, SimulatedClock)
+    # Nobody has looked at it, and no night, weekend or month ends it.
+    for days in (1, 4, 30):
+        platform.clock.advance_to(platform.calendar.session(DAY).close + timedelta(days=days))
+        assert [one.what for one in platform.stages.recover().report.breaks] == seen["BBB"]
+
+
+def test_without_the_databases_note_more_than_was_intended_is_not_seen(platform: Platform) -> None:
+    run_until(platform, 2)
+    with platform.ledger.engine.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER fills_note_overfill ON fills"))
+    send_behind_the_ledger(platform, entered(platform, "BBB"), 1)
+    (report,) = go_on_until(platform, 3)
+    assert breaks(report) == {}

@@ -85,7 +85,12 @@ def test_every_table_and_trigger_says_what_it_is_for(new_engine: Callable[[], sa
         ).all()
     assert all(comment for _, comment in triggers)
     kept = {f"{table}_keep_{what}" for table in APPEND_ONLY_TABLES for what in ("rows", "all")}
-    assert {name for name, _ in triggers} == kept | {"shards_keep_epoch", "shards_keep_all", "intents_fence"}
+    assert {name for name, _ in triggers} == kept | {
+        "shards_keep_epoch",
+        "shards_keep_all",
+        "intents_fence",
+        "fills_note_overfill",
+    }
 
 
 def test_several_processes_may_migrate_at_once(new_engine: Callable[[], sa.Engine]) -> None:
@@ -125,6 +130,27 @@ def test_what_the_version_before_has_written_stays_and_it_can_go_on_writing(
         ledger.record_cycle(values.cycle(1), [values.intent(1)], lease.ownership)
     assert [one.bar_time for one in ledger.cycles(values.session)] == [values.bar(0), values.bar(1)]
     assert ledger.entries_sent(values.session) == {("gap_and_go", "IBM"): 2}
+
+
+def test_what_was_overfilled_before_the_migration_is_noted_by_it_and_what_the_version_before_books_after_it(
+    new_engine: Callable[[], sa.Engine], values: "LedgerValues"
+) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine, "0002")
+    ledger = Ledger(engine, book=values.book)
+    ledger.open_book(Decimal(100_000), values.bar(0))
+    ledger.open_session(values.session, {}, values.bar(0))
+    before, whole, after = (values.intent(minute) for minute in range(3))
+    with ledger.take("job") as lease:
+        ledger.record_intents(values.session, [before, whole, after], lease.ownership)
+    ledger.book_executions([values.execution(before, "e1", 101, "10")], {}, values.bar(1))
+    ledger.book_executions([values.execution(whole, "e2", 100, "10")], {}, values.bar(1))
+    migrate.upgrade(engine)
+    assert [(one.intent_id, one.filled) for one in ledger.overfilled()] == [(before.id, 101)]
+    # No statement of any version names the table: the database adds to it.
+    ledger.book_executions([values.execution(after, "e3", 60, "10")], {}, values.bar(2))
+    ledger.book_executions([values.execution(after, "e4", 60, "10")], {}, values.bar(2))
+    assert [(one.intent_id, one.filled) for one in ledger.overfilled()] == [(before.id, 101), (after.id, 120)]
 
 
 def test_whether_a_database_is_behind() -> None:

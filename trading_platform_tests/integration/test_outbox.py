@@ -1,12 +1,14 @@
 """What is committed is sent in order, each answer is recorded before the next is sent, and only by the owner."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import Inconsistent, NotOwner
 from trading_platform.domain.orders import (
     Accepted,
@@ -19,6 +21,7 @@ from trading_platform.domain.orders import (
     Unknown,
 )
 from trading_platform.ledger.ledger import Ledger
+from trading_platform.orders import outbox as sending
 from trading_platform_tests.sessions.books import Book, exchange_orders, pass_time
 from trading_platform_tests.sessions.desk import SOON, Desk
 from trading_platform_tests.sessions.line import Line
@@ -80,6 +83,49 @@ def test_no_answer_in_time_is_unknown_and_not_rejected(desk: Desk, book: Book) -
     assert desk.last(entry).state is OrderState.UNKNOWN
     assert "deadline" in desk.last(entry).detail
     assert exchange_orders(book.exchange_file) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "life", "said"),
+    [
+        (-60, [OrderState.ACKNOWLEDGED], ""),
+        (-1, [OrderState.REJECTED], "no minute of the session is left to fill a day order"),
+        (0, [OrderState.REJECTED], "withheld: its session has closed, and the order would wait for the next one"),
+        (300, [OrderState.REJECTED], "withheld: its session has closed, and the order would wait for the next one"),
+    ],
+)
+def test_an_order_does_not_go_out_once_its_session_has_closed(
+    desk: Desk, book: Book, seconds: int, life: list[OrderState], said: str
+) -> None:
+    at(desk, seconds)
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    stop = desk.intent(IntentKind.STOP, SELL, type=OrderType.STOP, stop_price=Decimal(49), parent=entry.id)
+    # What is withheld is no call.
+    assert desk.send(entry, stop) == (seconds < 0)
+    assert desk.life(entry) == desk.life(stop) == life
+    assert desk.last(entry).detail == desk.last(stop).detail == said
+    assert len(exchange_orders(book.exchange_file)) == (2 if seconds == -60 else 0)
+
+
+def test_without_the_close_an_order_would_be_the_next_days(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    at(desk, 300)
+    monkeypatch.setattr(sending, "is_over", lambda _intent, _now, _calendar: False)
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    assert desk.send(entry) == 1
+    assert [order.intent_id for order in desk.broker.open_orders()] == [entry.id]
+
+
+def test_a_cancel_goes_out_at_any_time(desk: Desk) -> None:
+    entry = desk.intent(IntentKind.ENTRY, BUY)
+    desk.send(entry)
+    at(desk, 300)
+    cancel = desk.intent(IntentKind.CANCEL, BUY, target=entry.id)
+    assert desk.send(cancel) == 1
+
+
+def at(desk: Desk, after_close: int) -> None:
+    assert isinstance(desk.platform.clock, SimulatedClock)
+    desk.platform.clock.advance_to(desk.platform.calendar.session(DAY).close + timedelta(seconds=after_close))
 
 
 def test_a_cancel_and_a_reduce_are_applied_to_their_target(desk: Desk) -> None:

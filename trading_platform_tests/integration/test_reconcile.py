@@ -4,6 +4,7 @@ The tape of test_hand_worked_tape.py: two entries are decided on minute 1, and t
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from trading_platform.bootstrap import Platform
-from trading_platform.calendars.sessions import bar_time
+from trading_platform.calendars.sessions import bar_time, exchange_day
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.decisions import Rule, Verdict
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.orders import Accepted, IntentKind, Order, OrderState, OrderType, Side
 from trading_platform.domain.reports import Break, CycleReport
+from trading_platform.engine.cycle import run_cycle
+from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.reconcile import ACCOUNT, Reconciler
 from trading_platform_tests.faults.killed_session import Points, watched
 from trading_platform_tests.sessions.books import (
@@ -31,6 +34,7 @@ from trading_platform_tests.sessions.books import (
     with_parts,
 )
 from trading_platform_tests.sessions.line import Line
+from trading_platform_tests.sessions.scripted import scripted
 from trading_platform_tests.sessions.tape import DAY, LAST_MINUTE, TAPE, write_tape
 
 RESULT = Decimal("469.00")
@@ -333,6 +337,117 @@ def test_an_exit_that_was_not_sent_is_not_sent_in_a_later_session(platform: Plat
 def test_in_its_own_session_it_is_sent(platform: Platform) -> None:
     intents_left_unsent(platform, IntentKind.EXIT, 4)
     assert platform.stages.recover().report.resent == 1
+
+
+UNSENT_AT_1559 = (REDUCED, SOLD) = (IntentKind.REDUCE, IntentKind.EXIT)
+OLD_BARS = "\n".join(f"AAA {minute} 50.00 50.00 50.00 50.00 10000" for minute in range(360, 390))
+
+
+@pytest.fixture
+def late_book(tmp_path: Path, fresh_database: Callable[[], str]) -> Book:
+    """Of a strategy that enters at 15:41 and is let out by the clock, in the cycle of 15:59."""
+    bars = write_tape(tmp_path / "late", OLD_BARS)
+    return Book(
+        name="late",
+        database_url=fresh_database(),
+        data_folder=tmp_path / "late_data",
+        bars=bars,
+        symbols=("AAA",),
+        timed_entry=False,
+    )
+
+
+@pytest.fixture
+def unsent_at_1559(late_book: Book) -> Iterator[Platform]:
+    """A process died in the cycle of 15:59, before the reduction and the sale that it had committed were sent."""
+
+    def die() -> None:
+        raise ProcessDied
+
+    with late_book.open(strategies=(scripted(minute=370),)) as platform:
+        with watched(platform, Points("before send", 2, die)) as seen:
+            seen.simulated_session(DAY).open()
+            for minute in (370, 371):
+                pass_time(seen, minute)
+                run_cycle(seen.stages, DAY, minute)
+            pass_time(seen, 388)
+            with pytest.raises(ProcessDied):
+                run_cycle(seen.stages, DAY, 388)
+        left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.INTENDED]
+        assert tuple(left) == UNSENT_AT_1559
+        yield platform
+
+
+def recover_at(platform: Platform, after_close: timedelta) -> dict[IntentKind, str]:
+    """Start at that time from the close; what became of what was unsent, and why."""
+    assert isinstance(platform.clock, SimulatedClock)
+    platform.clock.advance_to(platform.calendar.session(DAY).close + after_close)
+    platform.stages.recover()
+    last = {
+        one.intent.kind: platform.ledger.events(one.intent.id)[-1]
+        for one in platform.ledger.orders(DAY)
+        if one.intent.kind in UNSENT_AT_1559
+    }
+    return {kind: f"{event.state} {event.detail}".strip() for kind, event in last.items()}
+
+
+OVER = "expired its session is over"
+
+
+@pytest.mark.parametrize(
+    ("after_close", "reduced", "sold"),
+    [
+        (timedelta(seconds=-55), "applied", "acknowledged"),
+        # The broker's own word, in the last moment of the session: too late for any minute.
+        (timedelta(microseconds=-1), "applied", "rejected no minute of the session is left to fill a day order"),
+        (timedelta(0), OVER, OVER),
+        (timedelta(seconds=1), OVER, OVER),
+        (timedelta(minutes=5), OVER, OVER),
+    ],
+)
+def test_what_was_left_unsent_goes_out_before_its_sessions_close_or_never(
+    unsent_at_1559: Platform, late_book: Book, after_close: timedelta, reduced: str, sold: str
+) -> None:
+    assert recover_at(unsent_at_1559, after_close) == {REDUCED: reduced, SOLD: sold}
+    at_exchange = [row[2] for row in exchange_orders(late_book.exchange_file)]
+    assert at_exchange == ["buy", "sell", "sell"] if sold == "acknowledged" else ["buy", "sell"]
+
+
+def test_a_session_that_ends_early_is_over_at_its_own_close(unsent_at_1559: Platform) -> None:
+    calendar = unsent_at_1559.calendar
+    half, whole = date(2013, 11, 29), date(2013, 12, 2)
+    entry = next(one.intent for one in unsent_at_1559.ledger.orders(DAY) if one.intent.kind is IntentKind.ENTRY)
+    late = replace(entry, bar_time=calendar.session(half).open)
+    close = calendar.session(half).close
+    assert [is_over(late, close + timedelta(seconds=more), calendar) for more in (-1, 0, 60)] == [False, True, True]
+    usual = replace(entry, bar_time=calendar.session(whole).open)
+    assert not is_over(usual, close + (whole - half), calendar)
+    # A day that this calendar does not know, as after a change of the calendar: nothing of it goes out.
+    assert is_over(replace(entry, bar_time=calendar.session(DAY).open + timedelta(days=3)), close, calendar)
+
+
+def day_alone(intent: Any, now: Any, _calendar: Any) -> bool:
+    """The guard as it would be without the close: what a venue that queues orders overnight makes a trap."""
+    return exchange_day(intent.bar_time) != exchange_day(now)
+
+
+def test_without_the_close_the_sale_would_be_the_next_days_order(
+    unsent_at_1559: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading_platform.orders.reconcile.is_over", day_alone)
+    monkeypatch.setattr("trading_platform.orders.outbox.is_over", day_alone)
+    assert recover_at(unsent_at_1559, timedelta(minutes=5))[SOLD] == "acknowledged"
+    (left,) = unsent_at_1559.broker.open_orders()
+    assert (left.side, left.quantity, left.filled) == (Side.SELL, 100, 0)
+
+
+def test_what_the_reconcile_lets_through_the_outbox_holds_back(
+    unsent_at_1559: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading_platform.orders.reconcile.is_over", day_alone)
+    told = recover_at(unsent_at_1559, timedelta(minutes=5))[SOLD]
+    assert told == "rejected withheld: its session has closed, and the order would wait for the next one"
+    assert unsent_at_1559.broker.open_orders() == ()
 
 
 def test_an_exit_that_does_not_fit_what_is_held_any_more_is_not_sent(

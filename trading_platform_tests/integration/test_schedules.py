@@ -124,14 +124,35 @@ def test_a_session_is_opened_five_minutes_before_and_closed_five_minutes_after(i
         for request in ask(opening, tick, instance)
     }
     assert opened == {datetime.combine(day, time(9, 25), UTC): day.isoformat() for day in SESSIONS}
-    closed = {
-        tick - BEHIND_UTC: request.partition_key
-        for week in (AFTER_THE_CHANGE, THANKSGIVING_WEEK)
-        for tick in ticks(closing, week, 7)
-        for request in ask(closing, tick, instance)
-    }
+    closed: dict[str, datetime] = {}
+    for week in (AFTER_THE_CHANGE, THANKSGIVING_WEEK):
+        for tick in ticks(closing, week, 7):
+            for request in ask(closing, tick, instance):
+                # The daemon makes one run of a key: the first tick that asks for a session closes it.
+                assert request.partition_key is not None
+                assert request.run_key == f"paper {request.partition_key} close"
+                closed.setdefault(request.partition_key, tick - BEHIND_UTC)
     ends = {FULL: time(16, 5), HALF: time(13, 5)}
-    assert closed == {datetime.combine(day, ends[count], UTC): day.isoformat() for day, count in SESSIONS.items()}
+    expected = {day.isoformat(): datetime.combine(day, ends[count], UTC) for day, count in SESSIONS.items()}
+    assert {day: closed[day] for day in expected} == expected
+    # Each week's first tick asks for the session before it: had its own been missed, it would be closed now.
+    assert set(closed) - set(expected) == {"2024-11-01", "2024-11-22"}
+
+
+@pytest.mark.parametrize(
+    ("tick", "session"),
+    [
+        # The half day's own tick was missed: the later one of the same day closes it.
+        (datetime(2024, 11, 29, 21, 5, tzinfo=UTC), "2024-11-29"),
+        # A whole evening was missed: the next day's first tick closes the day before.
+        (datetime(2024, 11, 27, 18, 5, tzinfo=UTC), "2024-11-26"),
+        (datetime(2024, 11, 28, 18, 5, tzinfo=UTC), "2024-11-27"),
+        (datetime(2024, 11, 27, 21, 5, tzinfo=UTC), "2024-11-27"),
+    ],
+)
+def test_a_close_that_was_missed_is_made_up_for(instance: dg.DagsterInstance, tick: datetime, session: str) -> None:
+    (request,) = ask(schedule("session_close_schedule"), tick, instance)
+    assert request.partition_key == session
 
 
 @pytest.mark.parametrize(
@@ -139,10 +160,7 @@ def test_a_session_is_opened_five_minutes_before_and_closed_five_minutes_after(i
     [
         ("market_session_schedule", (28, 15, 0), "2024-11-28 (Thursday) is not a session of XNYS"),
         ("session_open_schedule", (28, 14, 25), "2024-11-28 (Thursday) is not a session of XNYS"),
-        ("session_close_schedule", (28, 21, 5), "2024-11-28 (Thursday) is not a session of XNYS"),
         ("market_session_schedule", (29, 18, 1), "the session 2024-11-29 is from 09:30 to 13:00"),
-        ("session_close_schedule", (29, 21, 5), "the session 2024-11-29 closes at 13:00"),
-        ("session_close_schedule", (27, 18, 5), "the session 2024-11-27 closes at 16:00"),
     ],
 )
 def test_a_tick_that_is_none_is_skipped_with_its_reason(
@@ -179,8 +197,8 @@ def test_an_opening_that_comes_late_still_opens_but_not_after_the_close(instance
 def test_while_a_cycle_runs_the_next_minute_is_skipped_and_not_queued(instance: dg.DagsterInstance) -> None:
     minutes = schedule("market_session_schedule")
 
-    def run(status: dg.DagsterRunStatus, *, book: str = "paper") -> dg.DagsterRun:
-        tags = {BOOK_TAG: book, BAR_TAG: "2024-11-27 09:58"}
+    def run(status: dg.DagsterRunStatus, *, book: str | None = "paper") -> dg.DagsterRun:
+        tags = {BOOK_TAG: book, BAR_TAG: "2024-11-27 09:58"} if book is not None else {}
         return instance.create_run_for_job(market_session, tags=tags, status=status)
 
     # Those of another book, and those that have ended, are nothing to it.
@@ -197,6 +215,18 @@ def test_while_a_cycle_runs_the_next_minute_is_skipped_and_not_queued(instance: 
         )
         instance.delete_run(busy.run_id)
     assert ask(minutes, TICK, instance)
+    # One from the launchpad names no book.
+    run(dg.DagsterRunStatus.STARTED, book=None)
+    assert "the cycle that was launched by hand is still running" in str(
+        answer(minutes, TICK, instance).skip_message
+    )
+
+
+def test_a_dead_run_holds_back_no_tick_for_long(instance: dg.DagsterInstance) -> None:
+    minutes = schedule("market_session_schedule")
+    # It was made now, and the tick is asked for in years to come: it is long dead.
+    instance.create_run_for_job(market_session, tags={BOOK_TAG: "paper"}, status=dg.DagsterRunStatus.STARTED)
+    assert ask(minutes, datetime(2030, 11, 27, 15, 0, tzinfo=UTC), instance)
 
 
 def test_on_a_simulated_clock_schedules_stand_still_and_say_why(instance: dg.DagsterInstance) -> None:

@@ -3,7 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,20 @@ import sqlalchemy as sa
 from trading_platform.bootstrap import Platform, paper_book
 from trading_platform.defs import checks
 from trading_platform.defs.jobs import SESSION_CLOSE
+from trading_platform.engine.session_result import session_result
 from trading_platform.ledger.connection import open_engine
 from trading_platform_tests.sessions.short import MINUTES, Short, failures, short_session
-from trading_platform_tests.sessions.tape import DAY, TAPE
+from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
 
 ASSETS = ("reconciliation", "bars", "signals", "decisions", "orders", "fills", "positions", "pnl", "performance")
 CHECKS = {
     "no_breaks": "reconciliation",
+    "bars_stored": "bars",
     "no_order_unresolved": "orders",
     "ledger_equals_broker": "fills",
     "positions_equal_fills": "positions",
     "cash_adds_up": "positions",
+    "profit_adds_up": "pnl",
     "nothing_held_overnight": "positions",
 }
 
@@ -102,14 +107,67 @@ def test_a_session_that_was_never_traded_is_not_closed(short: Short) -> None:
     short.run_minutes(upto=1)
     result = short.run(SESSION_CLOSE, partition=date(2013, 10, 8))
     assert failures(result) == {
-        "reconciliation": "session: the book 'short' has no recorded minute of the session 2013-10-08. Close a session "
-        "that was traded; trading-platform status says which was the last."
+        "reconciliation": "session: the book 'short' has not opened the session 2013-10-08. Close a session that "
+        "was opened; trading-platform status says which was the last."
     }
 
 
 def test_a_partition_that_is_none_is_refused_by_name(traded: Short) -> None:
     with pytest.raises(dg.DagsterUnknownPartitionError, match="2009-01-01"):
         traded.run(SESSION_CLOSE, partition=date(2009, 1, 1))
+
+
+def test_profit_that_two_computations_do_not_share_is_seen(traded: Short) -> None:
+    traded.platform.simulated_session(DAY).close()
+    result = session_result(traded.platform.stages.parts, DAY)
+    figures = traded.platform.ledger.session_figures(traded.platform.calendar.session(DAY))
+    assert checks.profit_adds_up(result, figures).passed
+    first, *others = result.results
+    wrong = replace(result, results=(replace(first, fees=first.fees + Decimal("0.01")), *others))
+    found = checks.profit_adds_up(wrong, figures)
+    assert not found.passed
+    assert first.symbol in str(found.metadata["differing"].value)
+
+
+def test_other_bars_than_those_that_were_stored_stop_nothing(traded: Short, tmp_path: Path) -> None:
+    assert traded.run(SESSION_CLOSE, partition=DAY).success
+    # The file is mended after the close: what was traded on stays in the store.
+    write_tape(tmp_path / "bars", TAPE.replace("AAA 13  49.30", "AAA 13  49.28"))
+    traded.platform.provider.__init__(traded.platform.settings.market_data.folder)  # type: ignore[misc]
+    again = traded.run(SESSION_CLOSE, partition=DAY)
+    assert again.success
+    assert checked(again) == {**dict.fromkeys(CHECKS, True), "bars_stored": False}
+    assert set(made(again)) == set(ASSETS)
+
+
+NEXT = DAY + timedelta(days=1)
+# AAA stays at 50 after the first day's bars, which end before anything is sold; BBB comes to 21.
+OVERNIGHT = """
+AAA  0  50.00 50.00 50.00 50.00  50000
+AAA  1  50.00 50.00 50.00 50.00  50000
+AAA  2  49.90 49.90 49.90 49.90  50000
+BBB  0  21.00 21.00 21.00 21.00  50000
+BBB  1  21.00 21.00 21.00 21.00  50000
+BBB  2  20.90 20.90 20.90 20.90  50000
+"""
+
+
+def test_the_nets_of_sessions_add_up_over_a_night_and_over_missed_minutes(
+    tmp_path: Path, fresh_database: Callable[[], str]
+) -> None:
+    with short_session(tmp_path, fresh_database(), tape=upto_minute(5)) as short:
+        write_tape(tmp_path / "bars", OVERNIGHT, NEXT)
+        parts, nets = short.platform.stages.parts, []
+        for day in (DAY, NEXT):
+            short.run_minutes(day=day)
+            assert short.run(SESSION_CLOSE, partition=day).success
+            result = session_result(parts, day)
+            nets.append(result.net)
+            assert result.equity == 100_000 + sum(nets)
+            assert result.equity_curve[-1][0] == short.platform.calendar.session(day).close
+        # Something was held over the night, and its profit is not counted again.
+        assert result.brought != 0
+        assert nets[1] == result.totals.net - result.brought
 
 
 # What makes each check fail, done to the books behind the platform's back.
@@ -188,7 +246,7 @@ def upto_minute(last: int) -> str:
 def test_every_check_of_the_books_blocks() -> None:
     specs = {name: checks.spec(name) for name in checks.SPECS}
     assert {name: spec.asset_key.to_user_string() for name, spec in specs.items()} == CHECKS
-    assert {name for name, spec in specs.items() if not spec.blocking} == {"nothing_held_overnight"}
+    assert {name for name, spec in specs.items() if not spec.blocking} == {"bars_stored", "nothing_held_overnight"}
 
 
 LOOK: dict[str, Callable[[Platform], dg.AssetCheckResult]] = {

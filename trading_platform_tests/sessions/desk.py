@@ -50,7 +50,13 @@ class Desk:
         return self.outbox(broker, deadline).send(intents, self.lease.ownership)
 
     def outbox(self, broker: Any = None, deadline: timedelta = SOON) -> Outbox:
-        return Outbox(ledger=self.ledger, broker=broker or self.broker, clock=self.platform.clock, deadline=deadline)
+        return Outbox(
+            ledger=self.ledger,
+            broker=broker or self.broker,
+            clock=self.platform.clock,
+            calendar=self.platform.calendar,
+            deadline=deadline,
+        )
 
     def life(self, intent: OrderIntent) -> list[OrderState]:
         return [event.state for event in self.ledger.events(intent.id)]

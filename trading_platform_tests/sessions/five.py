@@ -12,6 +12,7 @@ from trading_platform_tests.sessions.console import SOURCES, Checkout
 FIRST: Final = date(2024, 6, 10)
 DAYS: Final = tuple(date(2024, 6, 10 + number) for number in range(5))
 MINUTES: Final = 24
+DEMO: Final = ("demo", "--sessions", str(len(DAYS)), "--session", FIRST.isoformat())
 EXAMPLE: Final = SOURCES / "examples" / "opening_range_breakout.py"
 
 
@@ -35,7 +36,6 @@ def write_settings(checkout: Checkout) -> Path:
 
 def run_five(checkout: Checkout) -> dict[str, Any]:
     """`make demo SESSIONS=5` without the UI; returns its figures."""
-    command = ("demo", "--sessions", "5", "--session", FIRST.isoformat(), "--no-ui", "--json")
-    done = checkout.run(*command, TRADING_PLATFORM_CONFIG=str(write_settings(checkout)))
+    done = checkout.run(*DEMO, "--no-ui", "--json", TRADING_PLATFORM_CONFIG=str(write_settings(checkout)))
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -87,6 +87,9 @@ EXPOSURE = (
 DUPLICATE = gate("if _is_repeat(age, limits):")
 REPEATED = gate("if _entries_left(entry, limits) == 0:")
 CROSSING = gate("if crossing > 0:")
+BOUGHT_BELOW = Guard(module="portfolio.in_symbol", source="if price <= entry.stop:", without="if False:")
+ATTACHED = kernel("met += bought_below(entry, book, positions)", "pass")
+ON_CLOSE: Values = {"stop_on": TriggerOn.CLOSE}
 BARRED = gate("if entry.barred != 0:")
 SHAPE = gate("if shape & ~limits.shapes != 0:")
 SIDE = gate("if side > limits.side_orders:")
@@ -108,11 +111,18 @@ NO_STOPS = int(SHAPES & ~OrderShape.ATTACHED_STOP)
 HALF: Values = {"legs": 2, "leg_fraction": (5000, 5000), "leg_target": (10_000, 20_000)}
 
 
-def by_another(values: Values | None = None, *, own: Values | None = None, **more: Any) -> Scene:
-    """An entry of the second strategy; the first holds the symbol, by a plan `own`."""
-    plans = (own or {}, FIXED)
+def by_another(
+    values: Values | None = None, *, own: Values | None = None, entering: Values | None = None, **more: Any
+) -> Scene:
+    """An entry of the second strategy, by a plan `entering`; the first holds the symbol, by a plan `own`."""
+    plans = (own or {}, FIXED | (entering or {}))
     holdings = more.pop("holdings", ({},))
     return Scene(entries=(BY_ANOTHER | (values or {}),), plans=plans, holdings=holdings, **more)
+
+
+def both_enter(*, first: Values, second: Values) -> Scene:
+    """Two strategies enter one symbol, with orders that differ."""
+    return Scene(entries=(first, BY_ANOTHER | second), plans=(FIXED, FIXED))
 
 
 CASES = {
@@ -468,6 +478,40 @@ CASES = {
         refused=by_another({"limit": "9.90"}, holdings=(WORKS | {"stop": "9.90", "stop_orders": 1},)),
         objects="enter 0 refused SELF_TRADE 100/0",
         guards=(CROSSING,),
+        then="enter 100",
+    ),
+    "14 a stop above another strategy's limit": Case(
+        allowed=by_another({"stop": "9.49"}, holdings=(WORKS | {"entry_limit": "9.50", "stop": "8.00"},)),
+        says="enter 100",
+        refused=by_another({"stop": "9.50"}, holdings=(WORKS | {"entry_limit": "9.50", "stop": "8.00"},)),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(BOUGHT_BELOW,),
+        then="enter 100",
+    ),
+    "14 a stop above what another strategy buys at the market": Case(
+        allowed=by_another({"stop": "9.49"}, holdings=(WORKS | {"mark": "9.50", "stop": "8.00"},)),
+        says="enter 100",
+        refused=by_another({"stop": "9.50"}, holdings=(WORKS | {"mark": "9.50", "stop": "8.00"},)),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(BOUGHT_BELOW,),
+        then="enter 100",
+    ),
+    "14 a stop that is attached": Case(
+        allowed=by_another(
+            {"stop": "9.90"}, entering=ON_CLOSE, holdings=(WORKS | {"entry_limit": "9.50", "stop": "8.00"},)
+        ),
+        says="enter 100",
+        refused=by_another({"stop": "9.90"}, holdings=(WORKS | {"entry_limit": "9.50", "stop": "8.00"},)),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(ATTACHED,),
+        then="enter 100",
+    ),
+    "14 a stop above the limit of the same minute's entry": Case(
+        allowed=both_enter(first={"limit": "9.50", "stop": "8.00"}, second={"stop": "9.49"}),
+        says="enter 100",
+        refused=both_enter(first={"limit": "9.50", "stop": "8.00"}, second={"stop": "9.50"}),
+        objects="enter 0 refused SELF_TRADE 100/0",
+        guards=(BOUGHT_BELOW,),
         then="enter 100",
     ),
     "14 an entry that works while another strategy leaves": Case(
