@@ -12,9 +12,10 @@ from typing import Any
 
 import dagster as dg
 
+from trading_platform.calendars.sessions import EXCHANGE_ZONE, bar_time
 from trading_platform.defs import assets
-from trading_platform.defs.resources import DESK
-from trading_platform.defs.said import plain_failures
+from trading_platform.defs.resources import DESK, TradingDesk
+from trading_platform.defs.said import BAR_TAG, BOOK_TAG, SESSION_TAG, name_run, plain_failures
 from trading_platform.domain.errors import InvalidInput
 
 
@@ -39,6 +40,7 @@ def list_universe(context: dg.OpExecutionContext, config: Day) -> Any:
     with plain_failures():
         desk = getattr(context.resources, DESK)
         session = desk.due(_day(config.session))
+        name_run(context, _tags(desk, session.day))
         found = universe(desk.platform.stages.parts, session.session)
     for one in found:
         if one.lacks + one.misses:
@@ -98,6 +100,8 @@ def fetch_market_data(context: dg.OpExecutionContext, config: Tick) -> Any:
         session = desk.session(_day(config.session))
         minute = config.minute if config.minute >= 0 else session.due_minute()
         session.tick(minute)
+        bar = bar_time(session.session, minute).astimezone(EXCHANGE_ZONE)
+        name_run(context, {**_tags(desk, session.day), BAR_TAG: f"{bar:%Y-%m-%d %H:%M}"})
         fetched = desk.platform.stages.fetch(session.day, minute)
     report = fetched.reconciled.report
     refused = sum(problem.count for problem in fetched.problems)
@@ -190,6 +194,10 @@ def place_orders(context: dg.OpExecutionContext, planned: Any) -> Any:
     )
     _say(context, assets.EQUITY, report.bar_time, {"equity": float(report.equity)})
     return report
+
+
+def _tags(desk: TradingDesk, day: date) -> dict[str, str]:
+    return {BOOK_TAG: desk.platform.ledger.book, SESSION_TAG: day.isoformat()}
 
 
 def _say(context: dg.OpExecutionContext, key: dg.AssetKey, bar_time: Any, numbers: Mapping[str, float]) -> None:

@@ -14,7 +14,7 @@ import dagster as dg
 from trading_platform.calendars.sessions import EXCHANGE_ZONE
 from trading_platform.defs import assets, checks
 from trading_platform.defs.resources import DESK, TradingDesk
-from trading_platform.defs.said import plain_failures
+from trading_platform.defs.said import BOOK_TAG, SESSION_TAG, name_run, plain_failures
 from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ def _asset(
     )
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare class
         with plain_failures():
+            if key == assets.RECONCILIATION:
+                book = getattr(context.resources, DESK).platform.ledger.book
+                name_run(context, {BOOK_TAG: book, SESSION_TAG: context.partition_key})
             return maker(getattr(context.resources, DESK), date.fromisoformat(context.partition_key))
 
     return made

@@ -48,6 +48,15 @@ def test_launched_twice_it_opens_once(short: Short) -> None:
     assert len(short.platform.ledger.cycles(DAY)) == 4
 
 
+def test_a_run_that_names_nothing_is_found_by_book_session_and_bar(short: Short) -> None:
+    short.run(OPEN)
+    short.run("market_session")
+    opened, minute = (short.instance.get_runs(dg.RunsFilter(job_name=job))[0] for job in (OPEN, "market_session"))
+    named = {"trading_platform/book": "short", "trading_platform/session": DAY.isoformat()}
+    assert named.items() <= opened.tags.items()
+    assert (named | {"trading_platform/bar": f"{DAY} 09:30"}).items() <= minute.tags.items()
+
+
 def test_a_minute_that_comes_first_opens_the_session_by_itself(short: Short) -> None:
     # A daemon that was down in the morning must not cost the day.
     result = short.run("market_session", ops={"fetch_market_data": {"config": {"session": DAY.isoformat()}}})
