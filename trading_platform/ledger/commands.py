@@ -45,6 +45,12 @@ FROM intents LEFT JOIN enabled ON (enabled.strategy, enabled.symbol) = (intents.
 WHERE book = :book AND kind = 'entry' AND (since IS NULL OR created_at > since)
 """
 
+_OF_PAIRS: Final = """
+AND (intents.strategy, intents.symbol) IN (
+    SELECT * FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[]))
+)
+"""
+
 _TOO_MANY: Final = "GROUP BY intents.strategy, intents.symbol, session HAVING count(*) >= :limit"
 
 _DISABLED: Final = sa.text(f"""
@@ -54,9 +60,7 @@ _DISABLED: Final = sa.text(f"""
 
 _DISABLED_OF: Final = sa.text(f"""
 /* disabled_of: the same of some strategies and symbols, so that the others' entries are not counted each minute */
-{_COUNTED_ENTRIES} AND (intents.strategy, intents.symbol) IN (
-    SELECT * FROM unnest(CAST(:strategies AS text[]), CAST(:symbols AS text[]))
-) {_TOO_MANY}
+{_COUNTED_ENTRIES} {_OF_PAIRS} {_TOO_MANY}
 """)
 
 _ENTRIES_SENT: Final = sa.text(f"""

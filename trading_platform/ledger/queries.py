@@ -123,18 +123,20 @@ _ORDER: Final = sa.text(f"""
 """)
 
 _ORDERS_BY_ID: Final = sa.text(f"""
-/* orders_by_id: those that are about to be sent, as they were committed */
+/* orders_by_id: those that are about to be sent, or that executions name */
 {_STATUS} WHERE intents.book = :book AND intents.id = ANY(:ids)
 """)
 
-# The id of an opener is the bound: what was decided before the oldest of them is not looked at.
-_ORDERS_OF_HOLDINGS: Final = sa.text(f"""
-/* orders_of_holdings: of each opener's strategy and symbol, all since it was decided, with where they stand */
-{_STATUS} WHERE intents.book = :book
+# The oldest opener is the bound: of what was decided before it nothing is looked at.
+_SINCE_OPENED: Final = """
 AND intents.bar_time >= (SELECT min(bar_time) FROM intents WHERE book = :book AND id = ANY(:openers))
 AND EXISTS (SELECT FROM intents AS opener WHERE opener.id = ANY(:openers) AND opener.bar_time <= intents.bar_time
             AND (opener.strategy, opener.symbol) = (intents.strategy, intents.symbol))
-ORDER BY intents.bar_time, intents.sequence
+"""
+
+_ORDERS_OF_HOLDINGS: Final = sa.text(f"""
+/* orders_of_holdings: of each opener's strategy and symbol, all since it was decided, with where they stand */
+{_STATUS} WHERE intents.book = :book {_SINCE_OPENED} ORDER BY intents.bar_time, intents.sequence
 """)
 
 # The database notes them as they are booked, so that no other fill has to be looked at.

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -30,8 +31,10 @@ from trading_platform.defs.build import build_defs
 from trading_platform.defs.jobs import SESSION_CLOSE, market_session
 from trading_platform.defs.said import BAR_TAG, BOOK_TAG
 from trading_platform.domain.clock import SimulatedClock
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.ledger.addresses import wait_until_ready
 from trading_platform.ledger.connection import open_engine, transaction
-from trading_platform.terminal.demo_book import exclusive
+from trading_platform.terminal.demo_book import exclusive, read_state
 from trading_platform_tests.factories.strategy_files import ENTER, source, write
 from trading_platform_tests.sessions.console import COMMAND, HALF_DAY_MINUTES, Checkout, new_checkout
 from trading_platform_tests.sessions.five import FIRST, write_settings
@@ -245,7 +248,7 @@ def test_the_command_says_what_the_page_says(place: Place, mistake: Mistake) -> 
     done = place.run(words, **{**variables, **place.variables})
     said = place.plain(done.stdout + done.stderr)
     is_what_the_page_says(mistake, said, done.returncode)
-    assert "secret" not in said
+    assert "hunter2" not in said
 
 
 def test_a_taken_port_is_said_as_on_the_page(place: Place) -> None:
@@ -295,6 +298,74 @@ def test_a_killed_database_is_said_as_on_the_page_and_the_session_goes_on(own: C
 
 def test_an_interrupt_is_said_as_on_the_page_and_the_session_goes_on(own: Checkout) -> None:
     broken_off(own, "Ctrl-C", lambda process: process.send_signal(signal.SIGINT))
+
+
+# ---- what the page does not show --------------------------------------------------------------------------------------
+
+
+def failed(done: "subprocess.CompletedProcess[str]", *said: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert all(words in done.stderr for words in said), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_account_without_rights_and_an_option_that_nobody_knows_are_said(place: Place) -> None:
+    server = place.checkout.server
+    engine = open_engine(server.create_database("closed"))
+    with transaction(engine) as connection:
+        connection.execute(sa.text("CREATE ROLE guest LOGIN PASSWORD 'hunter2'"))
+    engine.dispose()
+    address = re.sub(r"//[^@]*@", "//guest:hunter2@", server.url("closed"))
+    failed(place.run(["pnl"], DATABASE_URL=address), "this account lacks a right that the ledger needs", "DATABASE_URL")
+    option = f"{address}?colour=green"
+    failed(place.run(["pnl"], DATABASE_URL=option), "DATABASE_URL: the address cannot be used", '"colour"')
+
+
+def test_tables_of_another_program_are_said_and_left_as_they_are(place: Place) -> None:
+    url = place.checkout.server.create_database("library")
+    engine = open_engine(url)
+    with transaction(engine) as connection:
+        connection.execute(sa.text("CREATE TABLE books (title text)"))
+    failed(place.run(["pnl"], DATABASE_URL=url), 'relation "books" already exists', "Name another database")
+    assert sa.inspect(engine).get_table_names() == ["books"]
+    with transaction(engine) as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version AS SELECT text '29b539ebc72a' AS version_num"))
+    engine.dispose()
+    status = place.run(["status"], DATABASE_URL=url)
+    assert status.returncode == 1
+    assert "revision 29b539ebc72a, which this version does not know: it is another program's" in status.stdout
+
+
+def test_a_database_that_is_not_there_is_not_waited_for(place: Place) -> None:
+    begun = time.monotonic()
+    with pytest.raises(InvalidInput, match='the server opens no session: database "nodb" does not exist'):
+        wait_until_ready(place.checkout.server.url("nodb"), seconds=30)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[]",
+        "null",
+        '{"number": 1}',
+        '{"number": "1", "session": "2024-07-03", "configuration": {}, "finished": false}',
+        '{"number": 1, "session": "2024-07-03", "configuration": [], "finished": false}',
+        '{"number": 1, "session": "2024-07-03", "configuration": {}, "finished": false, "colour": 1}',
+    ],
+)
+def test_what_no_demo_has_written_is_said(tmp_path: Path, written: str) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "state.json").write_text(written)
+    with pytest.raises(InvalidInput, match=r"it is not what a demo has written\. Start anew with --reset"):
+        read_state(tmp_path)
+
+
+def test_a_session_runs_on_the_day_that_its_calendar_has(place: Place) -> None:
+    # A Saturday, of which the exchange knows nothing.
+    run = ["session", "run", "--session", "2024-06-15", "--book", "weekend"]
+    assert place.run(run, TRADING_PLATFORM_CONFIG="short.yaml").returncode == 0
+    failed(place.run(run), "2024-06-15 (Saturday) is not a session of XNYS")
 
 
 # ---- in Dagster -------------------------------------------------------------------------------------------------------
@@ -361,7 +432,7 @@ HAPPENS: Final[Mapping[str, Callable[[Control], str | None]]] = {
     "session_close is launched with minutes still to come": lambda control: control.launched(
         SESSION_CLOSE, partition=DAY
     ),
-    "session_close is launched for a session that was not traded": lambda control: control.launched(
+    "session_close is launched for a session that was not opened": lambda control: control.launched(
         SESSION_CLOSE, partition=date(2013, 10, 8)
     ),
     "session_close is launched with a partition that is none": unknown_partition,

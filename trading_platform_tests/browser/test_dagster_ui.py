@@ -265,7 +265,7 @@ def test_the_close_of_a_session_that_was_not_traded_is_refused_in_words(ui: Ui, 
     visible(page, re.compile(f"{NEVER_TRADED}$"))
     page.goto(f"{ui.address}/runs/{run_of(page, ui, 'session_close', NEVER_TRADED, tag='dagster/partition')}")
     assert ended(page) == "Failure"
-    visible(page, f"the book '{ui.book}' has no recorded minute of the session {NEVER_TRADED}.")
+    visible(page, f"the book '{ui.book}' has not opened the session {NEVER_TRADED}.")
     keep(page, tmp_path, "not_traded")
 
 

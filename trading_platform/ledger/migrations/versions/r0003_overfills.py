@@ -57,12 +57,12 @@ def upgrade() -> None:
         ("overfills_keep_rows", "UPDATE OR DELETE", "ROW"),
         ("overfills_keep_all", "TRUNCATE", "STATEMENT"),
     ):
-        op.execute(f"CREATE TRIGGER {name} BEFORE {event} ON overfills FOR EACH {each} EXECUTE FUNCTION refuse_change()")
+        op.execute(
+            f"CREATE TRIGGER {name} BEFORE {event} ON overfills FOR EACH {each} EXECUTE FUNCTION refuse_change()"
+        )
         op.execute(f"COMMENT ON TRIGGER {name} ON overfills IS 'Append-only: refuses {event}.'")
     op.execute(_NOTE_OVERFILL)
-    op.execute(
-        "CREATE TRIGGER fills_note_overfill AFTER INSERT ON fills FOR EACH ROW EXECUTE FUNCTION note_overfill()"
-    )
+    op.execute("CREATE TRIGGER fills_note_overfill AFTER INSERT ON fills FOR EACH ROW EXECUTE FUNCTION note_overfill()")
     op.execute("COMMENT ON TRIGGER fills_note_overfill ON fills IS 'More than was intended is noted for good.'")
     op.execute(_LOOK_BACK)
 
