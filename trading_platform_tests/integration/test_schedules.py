@@ -217,9 +217,7 @@ def test_while_a_cycle_runs_the_next_minute_is_skipped_and_not_queued(instance: 
     assert ask(minutes, TICK, instance)
     # One from the launchpad names no book.
     run(dg.DagsterRunStatus.STARTED, book=None)
-    assert "the cycle that was launched by hand is still running" in str(
-        answer(minutes, TICK, instance).skip_message
-    )
+    assert "the cycle that was launched by hand is still running" in str(answer(minutes, TICK, instance).skip_message)
 
 
 def test_a_dead_run_holds_back_no_tick_for_long(instance: dg.DagsterInstance) -> None:
