@@ -44,7 +44,7 @@ if _CACHE is not None:
     numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # the same
 
 
-class _InterruptsWait(numba.core.event.Listener):  # type: ignore[misc]  # numba has no types
+class _InterruptsWait(numba.core.event.Listener):
     """Holds Ctrl-C back while the main thread compiles.
 
     The compiler's library calls back into Python. An interrupt that is raised there leaves machine code half made, which
@@ -84,7 +84,7 @@ class _InterruptsWait(numba.core.event.Listener):  # type: ignore[misc]  # numba
         self._heard = True
 
 
-numba.core.event.register("numba:compiler_lock", _InterruptsWait())
+numba.core.event.register("numba:compiler_lock", _InterruptsWait())  # type: ignore[no-untyped-call]  # the same
 
 
 def compiled(function: _Function) -> _Function:
