@@ -57,7 +57,10 @@ class Broker(Protocol):
         ...
 
     def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
-        """Place an order. No answer by `deadline` is `Unknown`."""
+        """Place an order. No answer by `deadline` is `Unknown`.
+
+        Raises `TemporaryError`, as the changes below do, where nothing can be placed now and nothing was, for certain.
+        """
         ...
 
     def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:

@@ -30,7 +30,7 @@ from trading_platform.brokers.order_checks import Refused
 from trading_platform.brokers.order_entry import BarSource, OrderEntry, SessionOf
 from trading_platform.brokers.paper_book import PaperBook
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import InvalidInput, OutcomeUnknown, TemporaryError
+from trading_platform.domain.errors import InvalidInput, OutcomeUnknown
 from trading_platform.domain.money import BASIS_POINTS
 from trading_platform.domain.orders import (
     Absent,
@@ -191,7 +191,7 @@ class PaperExchange:
                     self._matching.record()
             except Refused as refusal:
                 return Rejected(reason=str(refusal))
-            except (TemporaryError, OutcomeUnknown) as error:
+            except OutcomeUnknown as error:
                 return Unknown(reason=str(error))
             return Accepted(broker_order_id=self._book.order_name(identity))
 

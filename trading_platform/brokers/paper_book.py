@@ -118,7 +118,7 @@ class PaperBook:
         Raises:
             TemporaryError: the lock was not to be had, or the disk is full or fails; nothing has changed.
             InvalidInput: the file is damaged; nothing has changed.
-            OutcomeUnknown: the commit failed.
+            OutcomeUnknown: the commit failed, not for want of room.
         """
         with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -132,7 +132,12 @@ class PaperBook:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise OutcomeUnknown(f"the paper book {self._path} could not be written: {error}") from error
+            said = f"the paper book {self._path} could not be written: {error}"
+            # Without room for the last page of a transaction there is no mark of its end on the disk: it never was.
+            # Any other failure may have come after that mark.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                raise TemporaryError(f"{said}. {_MAKE_ROOM}") from error
+            raise OutcomeUnknown(said) from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

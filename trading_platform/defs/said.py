@@ -27,4 +27,4 @@ def name_run(context: dg.OpExecutionContext | dg.AssetExecutionContext, tags: Ma
     """Give a run the tags that it is found by, where whoever launched it has not: a person in the launchpad names none."""
     lacking = {name: value for name, value in tags.items() if name not in context.run.tags}
     if lacking:
-        context.instance.add_run_tags(context.run_id, lacking)
+        context.instance.add_run_tags(context.run.run_id, lacking)

@@ -256,11 +256,12 @@ def test_a_malformed_history_ends_it_before_it_begins(checkout: Checkout, tmp_pa
     for command in (("demo", "--no-ui", *named), ("session", "run", "--book", "history", *named)):
         refused(checkout.run(*command), str(earlier), "row 1")
     earlier.unlink()
-    daily = bars / "equity" / "usa" / "daily" / "bbb.zip"
-    daily.parent.mkdir()
+    usa = bars / "equity" / "usa"
+    daily = usa / "daily" / "bbb.zip"
     with zipfile.ZipFile(daily, "w") as archive:
         archive.writestr("bbb.csv", "20131008 00:00,200000,200000,200000,200000,1000\n")
     # A daily history without its factor file, which says what was split.
+    (usa / "factor_files" / "bbb.csv").unlink()
     refused(checkout.run("demo", "--no-ui", *named), "factor_files", "bbb")
     assert not (checkout.data / "demo").exists()
 

@@ -43,7 +43,7 @@ def test_each_value_is_shown_with_its_source(checkout: Checkout) -> None:
     assert told["market_data.session"] == ("2024-07-03", "--session", True)
     assert told["account.book"] == ("mine", "--book", True)
     assert told["database_url"] == ("set (hidden)", "DATABASE_URL", True)
-    assert told["active_strategies"] == ("vwap_reclaim", "default", False)
+    assert told["active_strategies"] == ("gap_and_go, vwap_reclaim", "default", False)
     assert not (checkout.data / "db").exists()
 
 

@@ -136,7 +136,7 @@ def test_a_book_in_mid_session(platform: Platform, typed: Callable[..., Done]) -
     found = status(typed)
     of_book = found["book"]
     assert found["database"]["running"] is True
-    assert (found["clock"], found["strategies"]) == ("simulated", ["vwap_reclaim"])
+    assert (found["clock"], found["strategies"]) == ("simulated", ["gap_and_go", "vwap_reclaim"])
     assert (of_book["session"]["session"], of_book["session"]["finished_at"]) == (DAY.isoformat(), None)
     last = of_book["last"]
     assert (last["minute"], last["bar_time"], last["mode"]) == (2, "2013-10-09T13:32:00+00:00", "normal")
