@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAY_BE_SKIPPED = ("internet", "broker_account")
 # A session over real bars takes a minute or two to run, and several modules look at it.
 SHARED_BY_MODULES = frozenset({"cycle_session", "job_session"})
+LONGEST_FIRST = ("browser", "acceptance", "faults", "integration")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -85,12 +86,19 @@ def chromium() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """How the tests share out among several processes: a module stays whole, and so does who shares a long fixture.
 
-    What waits for the clock on the wall comes first, so that everything else is done meanwhile.
+    What waits for the clock on the wall comes first, then what takes longest: so no process is left with a long module
+    when the others have nothing to do any more.
     """
     for item in items:
         shared = SHARED_BY_MODULES & _fixtures(item)
         item.add_marker(pytest.mark.xdist_group("shared" if shared else str(item.path)))
-    items.sort(key=lambda item: (item.get_closest_marker("waits") is None, not SHARED_BY_MODULES & _fixtures(item)))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, int]:
+    folder = item.path.parent.name
+    rank = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    return item.get_closest_marker("waits") is None, not SHARED_BY_MODULES & _fixtures(item), rank
 
 
 def _fixtures(item: pytest.Item) -> set[str]:
