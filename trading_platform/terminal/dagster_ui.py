@@ -74,6 +74,7 @@ def run_until_told(command: Sequence[str], *, folder: Path, environment: Mapping
     if not told:
         return process.returncode
     if told[0] != signal.SIGINT:
+        signal.signal(told[0], signal.SIG_DFL)
         signal.raise_signal(told[0])
     return 0
 
@@ -82,8 +83,11 @@ def run_until_told(command: Sequence[str], *, folder: Path, environment: Mapping
 def _noted(told: list[int]) -> Iterator[None]:
     """Note the signals that tell us to end, instead of obeying them: none can come between the child and its end."""
     before = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # One that is ignored, as in the background or under nohup, stays so.
-    heeded = {sign: handler for sign, handler in before.items() if handler is not signal.SIG_IGN}
+    # One that is ignored, as in the background or under nohup, stays so. Being told to terminate never is: a library
+    # gives it the handler of Ctrl-C.
+    heeded = {
+        sign: handler for sign, handler in before.items() if handler is not signal.SIG_IGN or sign == signal.SIGTERM
+    }
     for sign in heeded:
         signal.signal(sign, lambda number, _: told.append(number))
     try:

@@ -10,10 +10,11 @@ from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.engine.cycle import run_cycle
+from trading_platform.engine.preflight import universe
 from trading_platform.engine.session import SimulatedSession
 from trading_platform.engine.session_result import session_result
 from trading_platform.terminal.recorded_bars import without_bars
-from trading_platform.terminal.screen import note_silent, session_progress, show_result
+from trading_platform.terminal.screen import note_silent, session_progress, show_result, show_universe
 from trading_platform.terminal.summary import summary
 
 
@@ -34,6 +35,10 @@ def run_session(settings: Settings, console: Console) -> dict[str, Any]:
     platform = build(settings, SimulatedClock(session.open))
     try:
         note_silent(console, without_bars(platform, session.day))
+        listed = universe(platform.stages.parts, session)
+        if any(one.lacks for one in listed):
+            # What enters nothing all day would end with no word of why.
+            show_universe(console, listed)
         simulated = platform.simulated_session(session.day)
         if not _is_past(platform, simulated):
             _run(platform, simulated, console)

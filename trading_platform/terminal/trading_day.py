@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 from rich.console import Console
@@ -66,7 +67,7 @@ def close_session(settings: Settings, console: Console, *, flatten: str | None) 
     platform = build(settings, clock_of(settings), strict=False)
     try:
         desk = TradingDesk(platform)
-        session = desk.latest(settings.market_data.session)
+        session = desk.latest(settings.market_data.session or _last_opened(platform))
         if flatten is not None:
             _flatten(platform, session, flatten, console)
         # What is being sold in the present needs some minutes yet; everything else is closed now, or refused.
@@ -85,6 +86,12 @@ def close_session(settings: Settings, console: Console, *, flatten: str | None) 
         "breaks": [f"{one.symbol}: {one.what}" for one in closed.reconciled.breaks] if closed is not None else [],
         "unresolved": [one.intent.id for one in closed.unresolved] if closed is not None else [],
     }
+
+
+def _last_opened(platform: Platform) -> date | None:
+    """The book's latest session, whether a minute of it is recorded or not."""
+    last = platform.ledger.last_session() if platform.ledger.is_open() else None
+    return last.session if last is not None else None
 
 
 def _flatten(platform: Platform, session: BookSession, reason: str, console: Console) -> None:

@@ -36,7 +36,10 @@ SERVE = """if True:
     import os, signal, sys
     from pathlib import Path
     from trading_platform.terminal.dagster_ui import run_until_told
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In the background a shell makes both so: Ctrl-C by itself, the other by what Dagster does when it is imported.
+    ignored = os.environ.get("IN_THE_BACKGROUND") is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if ignored else signal.SIG_DFL)
     folder = Path.cwd()
     code = run_until_told([sys.executable, *sys.argv[1:]], folder=folder, environment=dict(os.environ))
     print("went on with", code)
@@ -103,6 +106,20 @@ def test_told_to_end_it_ends_the_child_first(serving: Callable[[str], Any], sign
     process.send_signal(sign)
     output, _ = process.communicate(timeout=30)
     assert (process.returncode, output) == (-sign, "")
+    assert none_left(pids)
+
+
+def test_in_the_background_it_is_deaf_to_ctrl_c_and_can_be_terminated(
+    serving: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IN_THE_BACKGROUND", "yes")
+    process, pids = serving("plain")
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (-signal.SIGTERM, "")
     assert none_left(pids)
 
 

@@ -6,6 +6,7 @@ import logging
 import pickle
 from datetime import date, time
 from decimal import Decimal
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -455,3 +456,15 @@ def test_a_value_that_is_refused_is_not_told(overrides: dict[str, Any]) -> None:
     assert SECRET not in repr(raised.value)
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
+
+
+def test_the_settings_that_the_readme_shows_are_taken(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    _, _, after = readme.partition("A YAML file, named by `TRADING_PLATFORM_CONFIG`")
+    lines = list(dropwhile(lambda line: not line.startswith("    "), after.splitlines()))
+    shown = takewhile(lambda line: line.startswith("    "), lines)
+    path = tmp_path / "settings.yaml"
+    path.write_text("\n".join(line[4:] for line in shown) + "\n", encoding="utf-8")
+    found = load({"TRADING_PLATFORM_CONFIG": str(path)})
+    assert [one.name for one in found.active_strategies] == ["gap_and_go", "vwap_reclaim"]
+    assert found.limits.max_positions == 3
