@@ -26,6 +26,8 @@ def set_up_logging(level: str) -> logging.Logger:
     for earlier in logger.handlers[:]:
         logger.removeHandler(earlier)
     logger.addHandler(_ErrorStream())
+    # A database that dies is told in a sentence by whoever asked it; its connections' own ends are tracebacks.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     # Dagster gives the root logger a handler of its own: nothing is to be said twice.
     logger.propagate = False
     return logger

@@ -126,7 +126,7 @@ def test_tables_show_the_same_for_people(session_run: Done, checkout: Checkout) 
     assert sum(Decimal(number) for number in shown) == Decimal(str(figures["realised_pnl"]))
     fills = checkout.run("fills", "--book", BOOK).stdout
     # Exchange time, to the minute.
-    assert f"{HALF_DAY} 10:06" in fills
+    assert f"{HALF_DAY} 10:09" in fills
     # Every answer names its book, which left out is not the one that was meant.
     shown_orders = checkout.run("orders", "--book", BOOK).stdout
     titles = [text.splitlines()[0].strip() for text in (fills, shown_orders, profit.stdout)]

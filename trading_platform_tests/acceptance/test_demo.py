@@ -164,12 +164,14 @@ def ask_dagster(checkout: Checkout, question: Callable[[Any], Any]) -> Any:
 def last_materialization(checkout: Checkout) -> dict[str, Any]:
     import dagster as dg
 
-    event = ask_dagster(
-        checkout, lambda instance: instance.get_latest_materialization_event(dg.AssetKey(["intraday", "pnl"]))
-    )
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    def last(asset: str) -> dict[str, Any]:
+        key = dg.AssetKey(["intraday", asset])
+        event = ask_dagster(checkout, lambda instance: instance.get_latest_materialization_event(key))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+    return last("pnl") | last("equity")
 
 
 def runs_by_status(checkout: Checkout, book: str) -> dict[str, int]:
