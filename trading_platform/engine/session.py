@@ -81,9 +81,13 @@ class BookSession(ABC):
         """Come to the moment at which bar `minute` is decided. Raises `InvalidInput` if it is not its turn."""
 
     def close(self) -> SessionClose:
-        """`finish` a session that is over. Raises `InvalidInput` if it is not, or some of its minutes are still to be run."""
+        """`finish` a session that is over, and compare ledger and broker anew where it was finished before.
+
+        Raises `InvalidInput` if it is not over, or some of its minutes are still to be run.
+        """
         self._require_over()
         self._open_to_close()
+        self._closed = None
         return self.finish()
 
     def finish(self) -> SessionClose:

@@ -1,7 +1,10 @@
 """Runs a session through Dagster's jobs in this process: its opening, each of its minutes, its close."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +31,7 @@ from trading_platform.ledger.addresses import fault, spoken
 
 # A run that is executed in process has no origin; by this tag the job's page lists it all the same.
 _REPOSITORY_TAG: Final = {".dagster/repository": "__repository__@trading_platform"}
+_SIGNALS_KEPT: Final = 4096
 _UNFINISHED: Final = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 # What a run logs is in the instance; the terminal belongs to the progress bar.
 _QUIET: Final = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -62,6 +66,32 @@ def explained(database: str) -> Iterator[None]:
                 "and run this again: it goes on where it stopped"
             ) from error
         raise
+
+
+@contextmanager
+def interrupts_are_heard() -> Iterator[None]:
+    """Raise at the end a Ctrl-C that something in between has swallowed.
+
+    Dagster takes the signal's handler away for moments and forgets what came meanwhile, and an exception that is raised
+    in an object's finalizer is lost; the wake-up pipe hears each signal, whoever handles it.
+    """
+    heeded = callable(signal.getsignal(signal.SIGINT))
+    if not heeded or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    os.set_blocking(write_end, False)
+    before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield
+        with suppress(BlockingIOError):
+            if signal.SIGINT in os.read(read_end, _SIGNALS_KEPT):
+                raise KeyboardInterrupt
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read_end)
+        os.close(write_end)
 
 
 class JobRuns:
@@ -137,7 +167,7 @@ class JobRuns:
 
     def _run(self, job: dg.JobDefinition, day: date, *, tags: Mapping[str, str] | None = None, **how: Any) -> Any:
         try:
-            with explained(self._database):
+            with explained(self._database), interrupts_are_heard():
                 return job.execute_in_process(
                     instance=self._instance, tags={**self._tags, SESSION_TAG: day.isoformat(), **(tags or {})}, **how
                 )

@@ -101,10 +101,12 @@ def disturbed(checkouts: Callable[[str], Checkout]) -> Disturbances:
     interrupted = broken_off("demo-1", recorded[-1] + 20, interrupt)
     recorded.append(checkout.cycles("demo-1"))
     whole = witnessed(checkout, checkout.run(*DEMO, "--json"))
-    broken_off("demo-2", 3, interrupt)
+    again_interrupted = broken_off("demo-2", 3, interrupt)
+    assert again_interrupted[0] == INTERRUPTED, again_interrupted[1]
     again = checkout.state
     still_refused = checkout.run(*DEMO, "--profile", "quiet")
-    broken_off("demo-3", 3, kill, "--profile", "quiet", "--reset")
+    reset = broken_off("demo-3", 3, kill, "--profile", "quiet", "--reset")
+    assert reset[0] == -signal.SIGKILL, reset[1]
     return Disturbances(
         recorded=recorded,
         refused=refused,

@@ -1,5 +1,6 @@
-"""Runs of the job while Dagster's own database dies: a sentence that says how to go on, never a traceback."""
+"""Runs of the jobs in this process: a dead database is told in a sentence, and a Ctrl-C is never lost."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from trading_platform.config.load import load
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput
 from trading_platform.ledger.embedded import DAGSTER, LocalServer
-from trading_platform.terminal.job_runs import JobRuns, explained, open_instance
+from trading_platform.terminal.job_runs import JobRuns, explained, interrupts_are_heard, open_instance
 from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_checkout
 
 
@@ -64,3 +65,23 @@ def test_only_a_dead_database_is_blamed(fresh_database: Callable[[], str]) -> No
     with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/dagster") as told, explained(dead):
         raise KeyError("what a driver says")
     assert "hunter2" not in str(told.value)
+
+
+def test_a_ctrl_c_that_dagster_forgets_is_raised_at_the_end() -> None:
+    from dagster._utils.interrupts import capture_interrupts
+
+    # Outside of a test a Ctrl-C raises; pytest may have been started where it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with capture_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        # The control: it was forgotten.
+        with pytest.raises(KeyboardInterrupt), interrupts_are_heard(), capture_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        with interrupts_are_heard():
+            pass
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with interrupts_are_heard(), capture_interrupts():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

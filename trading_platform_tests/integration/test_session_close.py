@@ -87,6 +87,15 @@ def test_it_comes_to_the_same_when_it_is_launched_twice(traded: Short) -> None:
     assert made(again) == first
 
 
+def test_a_close_looks_anew_though_the_last_minute_has_looked(traded: Short) -> None:
+    session = traded.platform.simulated_session(DAY)
+    assert session.finish().reconciled.breaks == ()
+    the_exchange_holds_more(traded)
+    # What was found before is not repeated as if it were of now.
+    assert session.finish().reconciled.breaks == ()
+    assert [one.symbol for one in session.close().reconciled.breaks] == ["AAA"]
+
+
 def test_each_step_comes_after_what_it_leans_on(traded: Short) -> None:
     result = traded.run(SESSION_CLOSE, partition=DAY)
     order = [event.step_key for event in result.all_events if event.is_step_success]

@@ -129,8 +129,7 @@ def test_the_universe_names_what_each_symbol_lacks(short: Short) -> None:
     assert metadata == {"session": DAY.isoformat(), "symbols": 2, "tradable": 2}
 
 
-def test_dagster_sees_the_three_ops(short: Short) -> None:
-    del short
+def test_dagster_sees_the_three_ops() -> None:
     from trading_platform.defs.jobs import session_open
 
     assert isinstance(session_open, dg.JobDefinition)

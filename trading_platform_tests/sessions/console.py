@@ -112,12 +112,16 @@ class Checkout:
 
     def wait_for_cycles(self, book: str, count: int, process: "subprocess.Popen[str]") -> None:
         """Wait until so many cycles of the book are recorded by `process`."""
-        until(
-            lambda: process.poll() is not None or self.cycles(book) >= count,
-            seconds=120,
-            what=f"{count} cycles of {book}",
-        )
+        seen: list[tuple[float, int]] = []
+
+        def enough() -> bool:
+            seen.append((round(time.monotonic(), 1), self.cycles(book)))
+            return seen[-1][1] >= count
+
+        until(lambda: process.poll() is not None or enough(), seconds=120, what=f"{count} cycles of {book}")
         assert process.poll() is None, process.communicate()[0]
+        # Who looks too late would break off a session that is over.
+        assert seen[-1][1] < count + 30, seen
 
 
 def new_checkout(folder: Path) -> Checkout:

@@ -482,7 +482,7 @@ def test_a_secret_in_an_option_is_refused_and_one_by_the_platform_s_own_code_is_
 
 def test_a_mounted_file_that_holds_no_secret_is_told(told: Told, tmp_path: Path) -> None:
     assert told(None, {"DATABASE_URL_FILE": "none"}) == [
-        "DATABASE_URL_FILE: the file none cannot be read: No such file or directory"
+        "DATABASE_URL_FILE: the file that it names cannot be read: No such file or directory"
     ]
     (tmp_path / "empty").write_text("\n")
     assert told(None, {"DATABASE_URL_FILE": "empty"}) == [

@@ -34,7 +34,7 @@ from trading_platform.marketdata.providers.exchange_times import (
     from_day_number,
     from_exchange_time,
 )
-from trading_platform.marketdata.providers.file_access import MEND_ROW, read_text, refuse_rows
+from trading_platform.marketdata.providers.file_access import MEND_ROW, column_fault, read_text, refuse_rows
 from trading_platform.marketdata.providers.splits import Splits, checked_splits
 from trading_platform.marketdata.providers.symbol_files import (
     SymbolFiles,
@@ -195,13 +195,8 @@ def _places(path: Path, header: Sequence[str], wanted: tuple[str, ...]) -> dict[
     twice = sorted({name for name in wanted if names.count(name) > 1})
     missing = [name for name in wanted if name not in names]
     if missing or twice:
-        what = (
-            f"the column {', '.join(missing)} is missing"
-            if missing
-            else f"the column {', '.join(twice)} is there twice"
-        )
         raise InvalidInput(
-            f"{what}; the header is {','.join(header) or 'empty'}",
+            f"{column_fault(missing, twice)}; the header is {','.join(header) or 'empty'}",
             where=f"{path}, row 1",
             mend=f"The first row names the columns, separated by commas: {','.join(wanted)}",
         )

@@ -87,3 +87,8 @@ def _stands(path: Path, kind: Callable[[int], bool]) -> bool:
         return False
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def column_fault(missing: Sequence[str], twice: Sequence[str]) -> str:
+    """What is wrong with the columns of a file: some are missing, or stand there twice."""
+    return f"the column {', '.join(missing)} is missing" if missing else f"the column {', '.join(twice)} is there twice"

@@ -25,7 +25,7 @@ from trading_platform.marketdata.providers.exchange_times import (
     LAST_YEAR,
     from_exchange_time,
 )
-from trading_platform.marketdata.providers.file_access import MEND_ROW, refuse_rows, unreadable
+from trading_platform.marketdata.providers.file_access import MEND_ROW, column_fault, refuse_rows, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,13 +66,8 @@ def names_of(path: Path, there: Sequence[str], wanted: Sequence[str]) -> dict[st
     missing = [name for name, names in found.items() if not names]
     twice = [name for name, names in found.items() if len(names) > 1]
     if missing or twice:
-        what = (
-            f"the column {', '.join(missing)} is missing"
-            if missing
-            else f"the column {', '.join(twice)} is there twice"
-        )
         raise InvalidInput(
-            f"{what}; the file has {', '.join(there) or 'none'}",
+            f"{column_fault(missing, twice)}; the file has {', '.join(there) or 'none'}",
             where=str(path),
             mend=f"Write the columns {', '.join(wanted)}",
         )
