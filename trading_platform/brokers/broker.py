@@ -31,6 +31,9 @@ class Capabilities:
     sells takes from the other. `order_types` and `times_in_force`: every one of the first may have every one of the
     second. `lot`: quantities are whole multiples of so many shares. The tick is that of US equities everywhere
     (`domain.rounding.tick`).
+    `legs_follow_fills`: what is attached to an entry works from the entry's first fill on, for as much as it has filled.
+    Elsewhere it waits until the entry has filled whole, and offers nothing until then; cancelling the entry is what
+    protects the part that was filled.
     """
 
     refuses_repeated_ids: bool
@@ -41,6 +44,7 @@ class Capabilities:
     extended_hours: bool
     fractions: bool
     lot: int
+    legs_follow_fills: bool = True
 
 
 class Broker(Protocol):
