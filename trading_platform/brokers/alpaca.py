@@ -129,7 +129,10 @@ class AlpacaBroker:
         """What a person should know of: statuses that the platform does not know, and protection that was lost."""
         return (
             *(f"order {order} has the status {said!r}" for order, said in self._view.unlisted.items()),
-            *(f"the shares of {order} were left unprotected: {why}" for order, why in self._changes.unprotected.items()),
+            *(
+                f"the shares of {order} were left unprotected: {why}"
+                for order, why in self._changes.unprotected.items()
+            ),
         )
 
     def close(self) -> None:

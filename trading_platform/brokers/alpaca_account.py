@@ -122,7 +122,8 @@ def read_parts(said: Any) -> tuple[PartAnswer, ...]:
 def _part(said: Any) -> PartAnswer:
     if not isinstance(said, Mapping):
         return PartAnswer(about="?", answer=Unknown(reason=f"an element that cannot be read: {said}"))
-    body = said.get("body") if isinstance(said.get("body"), Mapping) else {}
+    told = said.get("body")
+    body: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     about = str(said.get("symbol") or said.get("id") or body.get("symbol") or "?")
     status = said.get("status")
     if not isinstance(status, int) or status >= 500:

@@ -164,9 +164,7 @@ class AlpacaChanges:
             if surplus <= 0:
                 return Accepted(broker_order_id=order.id)
             body = _changed(order, order.quantity - surplus)
-            replacement = self._view.note(
-                self._line.call("patch", f"/orders/{order.id}", body, seconds=until.seconds)
-            )
+            replacement = self._view.note(self._line.call("patch", f"/orders/{order.id}", body, seconds=until.seconds))
             before = self._settled(order.id, until)
             if before.status != REPLACED:
                 return Rejected(reason=f"order {order.id} was {before.status} before it could be reduced")

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import requests
+from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from trading_platform.config.secrets import HIDDEN, Secret
@@ -39,6 +40,8 @@ _LONGEST_REASON: Final = 300
 _CHUNK: Final = 65_536
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
+_TO_ASK: Final = 0.1
+"""Seconds that a question is left after a pause."""
 
 
 class Refusal(Exception):
@@ -80,13 +83,12 @@ class Until:
         return (self._deadline - self._clock.now()).total_seconds()
 
     def pause(self) -> bool:
-        """Wait a little, longer each time. False, and no wait, if no time is left for it."""
-        wait = min(self._pause, self.seconds)
+        """Wait a little, longer each time. False, and no wait, if no time is left for it and a question after it."""
         # A clock that is set by hand stands still meanwhile: the pauses themselves use the time up as well.
-        if wait <= 0 or self._paused >= self._whole:
+        if min(self.seconds, self._whole - self._paused) < self._pause + _TO_ASK:
             return False
-        time.sleep(wait)
-        self._paused += wait
+        time.sleep(self._pause)
+        self._paused += self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return True
 
@@ -99,7 +101,7 @@ class AlpacaLine:
     """
 
     def __init__(self, *, key: Secret, secret: Secret, base_url: str, paper: bool, clock: Clock) -> None:
-        self._hidden = (key.reveal(), secret.reveal())
+        self._hidden: tuple[str, ...] = (key.reveal(), secret.reveal())
         self._client = TradingClient(
             api_key=key.reveal(),
             secret_key=secret.reveal(),
@@ -133,13 +135,13 @@ class AlpacaLine:
             NoAnswer: It may or may not be done; certainly not if `seconds` was not positive.
         """
         if seconds <= 0:
-            raise NoAnswer("the deadline had passed, nothing was sent")
+            raise NoAnswer(f"no time was left for {method.upper()} {path}, which was not sent")
         try:
             with self._session.within(seconds):
                 return getattr(self._client, method)(path, None if data is None else dict(data))
         except APIError as error:
             raise self._verdict(error) from None
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise NoAnswer(self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")) from None
         except ValueError as error:
             raise NoAnswer(self.scrub(f"Alpaca's answer cannot be read ({error})")) from None
@@ -186,7 +188,7 @@ class _TimedSession(requests.Session):
         self._note_budget(response.headers)
         # The time-out starts anew with each piece that is received: a body that trickles in would hold the call.
         pieces = []
-        for piece in response.iter_content(_CHUNK):
+        while piece := response.raw.read1(_CHUNK, decode_content=True):
             pieces.append(piece)
             if self._clock.now() > until:
                 response.close()

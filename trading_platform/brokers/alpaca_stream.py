@@ -121,7 +121,7 @@ class TradeUpdates:
     async def _run(self) -> None:
         pause = self._first_pause
         while not self._stopping.is_set():
-            stream = TradingStream(
+            stream: Any = TradingStream(
                 api_key=self._key.reveal(),
                 secret_key=self._secret.reveal(),
                 paper=self._paper,
@@ -145,10 +145,10 @@ class TradeUpdates:
             finally:
                 with contextlib.suppress(Exception):
                     await stream.close()
-            await self._wait(pause)
+            await asyncio.to_thread(self._stopping.wait, pause)
             pause = min(2 * pause, self._longest_pause)
 
-    async def _listen(self, stream: TradingStream, pause: float) -> float:
+    async def _listen(self, stream: Any, pause: float) -> float:
         """Take messages until the connection ends, which is raised, or the stream shall stop."""
         look = self._patience / _LOOKS
         loop = asyncio.get_running_loop()
@@ -211,12 +211,6 @@ class TradeUpdates:
                 while True:
                     self.events.get_nowait()
             self.events.put_nowait(StreamEvent(kind=UpdateKind.OVERFLOW))
-
-    async def _wait(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while not self._stopping.is_set() and (left := until - loop.time()) > 0:
-            await asyncio.sleep(min(left, self._patience / _LOOKS))
 
     def _scrub(self, text: str) -> str:
         for hidden in (self._key.reveal(), self._secret.reveal()):

@@ -166,7 +166,9 @@ class AlpacaView:
             found[order.id] = order
             if order.replaced_by is not None and order.replaced_by not in found:
                 waiting.append(order.replaced_by)
-        return sorted(found.values(), key=lambda order: (order.submitted_at, not order.is_over))
+        # A replacement that came too late is rejected, and the order that it was for is what counts.
+        counting = [order for order in found.values() if order.status != "rejected" or len(found) == 1]
+        return sorted(counting, key=lambda order: (order.submitted_at, not order.is_over))
 
     def _filled(self, versions: list[AlpacaOrder], until: Until) -> int:
         """Shares filled over all versions. Whether a replacement's count begins anew is not said: fills are counted."""
@@ -202,7 +204,7 @@ class AlpacaView:
         """Orders, oldest first, page by page."""
         seen: set[str] = set()
         while True:
-            page = asked | {"limit": str(_ORDERS_A_PAGE), "direction": "asc"}
+            page = {**asked, "limit": str(_ORDERS_A_PAGE), "direction": "asc"}
             if after is not None:
                 page["after"] = _text(after)
             said = _list(self._line.call("get", "/orders", page, seconds=until.seconds))

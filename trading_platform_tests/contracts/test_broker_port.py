@@ -38,7 +38,7 @@ from trading_platform.domain.orders import (
     Unknown,
 )
 from trading_platform.domain.records import bar_t
-from trading_platform_tests.vendors.alpaca.server import KEY, SECRET, LocalAlpaca, local_alpaca
+from trading_platform_tests.vendors.alpaca.alpaca_server import KEY, SECRET, LocalAlpaca, local_alpaca
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from trading_platform_tests.vendors.alpaca.book import AlpacaBook, Refusal, text
-from trading_platform_tests.vendors.alpaca.stream import StreamServer
+from trading_platform_tests.vendors.alpaca.alpaca_book import AlpacaBook, Refusal, text
+from trading_platform_tests.vendors.alpaca.alpaca_websocket import StreamServer
 
 KEY, SECRET = "PKLOCALKEY", "local-secret-of-the-tests"
 
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(fault.status, {"message": "not now"}, fault.headers)
         try:
             if fault is not None and fault.kind is Kind.REFUSE and fault.refusal is not None:
-                raise fault.refusal  # noqa: TRY301
+                raise fault.refusal
             self._require_keys()
             status, said = _answer(local.book, self.command, split.path, dict(parse_qsl(split.query)), raw)
         except Refusal as refusal:
@@ -218,17 +218,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _answer(book: AlpacaBook, method: str, path: str, asked: dict[str, str], raw: bytes) -> tuple[int, Any]:
-    body = json.loads(raw) if raw else {}
-    match (method, *path.removeprefix("/v2/").split("/")):
+    called = (method, *path.removeprefix("/v2/").split("/"))
+    found = _of_orders(book, called, asked, json.loads(raw) if raw else {}) or _of_the_account(book, called, asked)
+    if found is None:
+        raise Refusal(404, 40410000, "endpoint not found")
+    return found
+
+
+def _of_orders(
+    book: AlpacaBook, called: tuple[str, ...], asked: dict[str, str], body: dict[str, Any]
+) -> tuple[int, Any] | None:
+    match called:
         case ("POST", "orders"):
             return 200, book.place(body).shown(nested=True)
         case ("GET", "orders"):
             return 200, book.listed(asked)
         case ("GET", "orders:by_client_order_id"):
-            found = [one for one in book.orders.values() if one.client_id == asked["client_order_id"]]
-            if not found:
-                raise Refusal(404, 40410000, "order not found")
-            return 200, found[0].shown(nested=True)
+            return 200, book.called(asked["client_order_id"]).shown(nested=True)
         case ("GET", "orders", order_id):
             return 200, book.known(order_id).shown(nested=asked.get("nested") == "true")
         case ("PATCH", "orders", order_id):
@@ -238,6 +244,11 @@ def _answer(book: AlpacaBook, method: str, path: str, asked: dict[str, str], raw
             return 204, None
         case ("DELETE", "orders"):
             return 207, _cancel_all(book)
+    return None
+
+
+def _of_the_account(book: AlpacaBook, called: tuple[str, ...], asked: dict[str, str]) -> tuple[int, Any] | None:
+    match called:
         case ("DELETE", "positions"):
             if asked.get("cancel_orders") == "true":
                 _cancel_all(book)
@@ -253,7 +264,7 @@ def _answer(book: AlpacaBook, method: str, path: str, asked: dict[str, str], raw
             return 200, {"timestamp": text(now), "is_open": True, "next_open": text(now), "next_close": text(now)}
         case ("GET", "assets", symbol) if symbol in book.prices:
             return 200, {"symbol": symbol, "tradable": True, "fractionable": False, "shortable": False}
-    raise Refusal(404, 40410000, "endpoint not found")
+    return None
 
 
 def _cancel_all(book: AlpacaBook) -> list[dict[str, Any]]:

@@ -264,6 +264,12 @@ class AlpacaBook:
             raise Refusal(404, 40410000, f"order not found for {order_id}")
         return found
 
+    def called(self, client_id: str) -> VenueOrder:
+        found = next((order for order in self.orders.values() if order.client_id == client_id), None)
+        if found is None:
+            raise Refusal(404, 40410000, f"order not found for {client_id}")
+        return found
+
     def listed(self, asked: dict[str, str]) -> list[dict[str, Any]]:
         """GET /v2/orders."""
         with self.lock:
@@ -346,7 +352,9 @@ class AlpacaBook:
         for name, price in _prices(body):
             if price <= 0 or price != round(price, 2 if price >= 1 else 4):
                 raise Refusal(
-                    422, 42210000, f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria"
+                    422,
+                    42210000,
+                    f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria",
                 )
         self._check_legs(body)
         if body["side"] == "buy":
@@ -379,7 +387,9 @@ class AlpacaBook:
         elif body["type"] == "limit":
             bases.append(Decimal(body["limit_price"]))
         if Decimal(stop) > min(bases) - Decimal("0.01"):
-            raise Refusal(422, 42210000, "stop_loss.stop_price must be <= base_price - 0.01", base_price=str(min(bases)))
+            raise Refusal(
+                422, 42210000, "stop_loss.stop_price must be <= base_price - 0.01", base_price=str(min(bases))
+            )
         if target is not None and kind == "bracket" and Decimal(target) < max(bases) + Decimal("0.01"):
             raise Refusal(422, 42210000, "take_profit.limit_price must be >= base_price + 0.01")
 
@@ -389,7 +399,9 @@ class AlpacaBook:
             if one.side == body["side"] or one.status == "held":
                 continue
             both_limits = one.type == body["type"] == "limit"
-            buy, sell = (one.limit, body.get("limit_price")) if one.side == "buy" else (body.get("limit_price"), one.limit)
+            buy, sell = (
+                (one.limit, body.get("limit_price")) if one.side == "buy" else (body.get("limit_price"), one.limit)
+            )
             if not both_limits or Decimal(buy or 0) >= Decimal(sell or 0):
                 raise Refusal(
                     403, 40310000, "potential wash trade detected. use complex orders", existing_order_id=one.id
