@@ -17,7 +17,7 @@ from trading_platform.brokers.broker import Capabilities
 from trading_platform.brokers.order_checks import Refused, require_well_formed
 from trading_platform.config.secrets import Secret
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import InvalidInput, PermanentError, TemporaryError
+from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import (
     Absent,
     Accepted,
@@ -70,6 +70,7 @@ class AlpacaBroker:
         updates: the stream to be told of what it must soon report, so that a mute one is noticed.
         read_timeout: how long a question may take.
         look_back: how far back orders with legs are looked for.
+        in_flight: how long an order whose sending was not answered may still arrive: until then it is not absent.
 
     Raises:
         InvalidInput: the keys are refused, or are of a live account where a paper one is meant, or the reverse, or the
@@ -89,6 +90,7 @@ class AlpacaBroker:
         updates: "TradeUpdates | None" = None,
         read_timeout: timedelta = timedelta(seconds=4),
         look_back: timedelta = _LONGEST_GTC,
+        in_flight: timedelta = timedelta(seconds=30),
     ) -> None:
         from trading_platform.brokers.alpaca_account import require_account
         from trading_platform.brokers.alpaca_changes import AlpacaChanges
@@ -100,6 +102,7 @@ class AlpacaBroker:
         if not address.startswith(("http://", "https://")):
             raise InvalidInput(f"{address!r} is no address", where="Alpaca", mend=f"Give one like {PAPER_URL}")
         self._clock, self._read_timeout, self._updates = clock, read_timeout, updates
+        self._in_flight, self._may_arrive = in_flight, dict[str, datetime]()
         self._line = AlpacaLine(key=key, secret=secret, base_url=address, paper=paper, clock=clock)
         self._view = AlpacaView(self._line, OrderNames(), clock, look_back)
         self._changes = AlpacaChanges(self._line, self._view)
@@ -145,7 +148,19 @@ class AlpacaBroker:
             require_well_formed(order, CAPABILITIES)
         except Refused as refusal:
             return Rejected(reason=str(refusal))
-        return self._answer(deadline, lambda until: self._changes.place(order, until))
+        from trading_platform.brokers.alpaca_line import NoAnswer
+
+        def place(until: "Until") -> Accepted | Rejected | Unknown:
+            try:
+                return self._changes.place(order, until)
+            except NoAnswer as error:
+                if error.sent:
+                    legs = (order.attached_stop, order.attached_target)
+                    names = (order.intent_id, *(leg.intent_id for leg in legs if leg is not None))
+                    self._may_arrive |= dict.fromkeys(names, self._clock.now() + self._in_flight)
+                raise
+
+        return self._answer(deadline, place)
 
     def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
         """Cancel what is left of an order, and say so once it is certain. What an entry has filled is then protected."""
@@ -156,16 +171,24 @@ class AlpacaBroker:
         return self._answer(deadline, lambda until: self._changes.leave(intent_id, quantity, until))
 
     def find(self, intent_id: str) -> Found | Absent | Unknown:
-        """Look for an order, or for the leg of one, by its intent's id."""
+        """Look for an order, or for the leg of one, by its intent's id.
+
+        An order that was sent from here without an answer is not called absent before it can no longer arrive.
+        """
 
         def look(until: "Until") -> Found | Absent:
             versions = self._view.versions(intent_id, until)
             return Found(order=self._view.reported(intent_id, versions, until)) if versions else Absent()
 
+        may_arrive = self._may_arrive.get(intent_id)
+        waits = may_arrive is not None and self._clock.now() < may_arrive
         try:
-            return self._asked(look)
-        except (TemporaryError, PermanentError) as error:
+            answer = self._asked(look)
+        except TemporaryError as error:
             return Unknown(reason=str(error))
+        if waits and isinstance(answer, Absent):
+            return Unknown(reason="it is not there, and may still arrive: its sending was not answered")
+        return answer
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Every order that may still fill, waiting legs included. Raises `TemporaryError`."""

@@ -67,7 +67,7 @@ class AlpacaChanges:
         if quantity < 0:
             return Rejected(reason=f"{quantity} shares cannot be left open")
         if until.seconds <= 0:
-            raise NoAnswer("the deadline had passed, nothing was sent")
+            raise NoAnswer("the deadline had passed, nothing was sent", sent=False)
         versions = self._view.versions(intent_id, until)
         if not versions:
             return Rejected(reason=f"no order {intent_id} is known")

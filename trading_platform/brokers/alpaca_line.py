@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Timeout
 
 from trading_platform.config.secrets import HIDDEN, Secret
@@ -53,11 +53,14 @@ class Refusal(Exception):
 
 
 class NoAnswer(Exception):
-    """Whether Alpaca has done it is not known. `delay`: Alpaca asked to wait so many seconds."""
+    """Whether Alpaca has done it is not known. `delay`: Alpaca asked to wait so many seconds.
 
-    def __init__(self, reason: str, *, delay: float = 1.0) -> None:
+    `sent` is False where the request has certainly not left.
+    """
+
+    def __init__(self, reason: str, *, delay: float = 1.0, sent: bool = True) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay, self.sent = delay, sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +138,15 @@ class AlpacaLine:
             NoAnswer: It may or may not be done; certainly not if `seconds` was not positive.
         """
         if seconds <= 0:
-            raise NoAnswer(f"no time was left for {method.upper()} {path}, which was not sent")
+            raise NoAnswer(f"no time was left for {method.upper()} {path}, which was not sent", sent=False)
         try:
             with self._session.within(seconds):
                 return getattr(self._client, method)(path, None if data is None else dict(data))
         except APIError as error:
             raise self._verdict(error) from None
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise NoAnswer(self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")) from None
+            reason = self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")
+            raise NoAnswer(reason, sent=not _never_connected(error)) from None
         except ValueError as error:
             raise NoAnswer(self.scrub(f"Alpaca's answer cannot be read ({error})")) from None
 
@@ -203,6 +207,12 @@ class _TimedSession(requests.Session):
                 remaining=int(headers["X-RateLimit-Remaining"]),
                 resets_at=datetime.fromtimestamp(int(headers["X-RateLimit-Reset"]), UTC),
             )
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether there was no connection to send on."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)
 
 
 def _retry_after(error: APIError) -> float:

@@ -8,7 +8,6 @@ place of a leg.
 """
 
 import threading
-from datetime import datetime
 
 from trading_platform.brokers.alpaca_orders import AlpacaOrder
 
@@ -22,20 +21,12 @@ class OrderNames:
         self._legs: set[str] = set()
         self._parents: dict[str, str] = {}
         self._ended: dict[str, AlpacaOrder] = {}
-        self._seen_until: datetime | None = None
         self._lock = threading.Lock()
-
-    @property
-    def seen_until(self) -> datetime | None:
-        """When the newest order that is known was submitted."""
-        return self._seen_until
 
     def learn(self, order: AlpacaOrder) -> None:
         """Remember whose an order and its legs are."""
         with self._lock:
             names = order.names
-            if self._seen_until is None or order.submitted_at > self._seen_until:
-                self._seen_until = order.submitted_at
             # A replacement has a name of Alpaca's own, and so has a leg: one that is known keeps its intent.
             own = self._intents.get(order.id) or self._intents.get(order.replaces or "") or names[0]
             self._add(order, own)

@@ -42,8 +42,8 @@ class AlpacaView:
     """Alpaca's orders and executions by intent."""
 
     def __init__(self, line: AlpacaLine, names: OrderNames, clock: Clock, look_back: timedelta) -> None:
-        self._line, self._names, self._clock = line, names, clock
-        self._look_back = look_back
+        self._line, self._names = line, names
+        self._listed_until = clock.now() - look_back
         self._unlisted: dict[str, str] = {}
 
     @property
@@ -195,10 +195,13 @@ class AlpacaView:
 
     def _look_for_new(self, until: Until) -> None:
         """Learn whose the orders are that came since the last look."""
-        seen = self._names.seen_until
-        after = self._clock.now() - self._look_back if seen is None else seen - _OVERLAP
-        for _ in self._listed({"status": "all", "nested": "true"}, after, until):
-            pass
+        after = self._listed_until - _OVERLAP
+        newest = max(
+            (order.submitted_at for order in self._listed({"status": "all", "nested": "true"}, after, until)),
+            default=self._listed_until,
+        )
+        # Only a list that was read to its end says that there is nothing else before.
+        self._listed_until = max(newest, self._listed_until)
 
     def _listed(self, asked: Mapping[str, str], after: datetime | None, until: Until) -> Iterator[AlpacaOrder]:
         """Orders, oldest first, page by page."""

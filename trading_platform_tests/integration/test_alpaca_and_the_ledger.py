@@ -82,6 +82,9 @@ def test_an_entry_that_never_arrived_ends_with_its_stop(desk: Desk, server: Loca
     server.arm(Fault(kind=Kind.DROP))
     desk.send(entry, stop, broker=broker)
     assert reconcile(desk, broker).breaks == ()
+    assert desk.life(entry)[-1] is desk.life(stop)[-1] is OrderState.UNKNOWN
+    pass_time(desk.platform, 2)
+    assert reconcile(desk, broker).breaks == ()
     assert desk.life(entry)[-1] is desk.life(stop)[-1] is OrderState.REJECTED
     assert server.book.orders == {}
 

@@ -1,7 +1,10 @@
 """The adapter to Alpaca before a local Alpaca with faults: what it answers, and what the venue's own book holds."""
 
 import pickle
+import socket
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -168,15 +171,51 @@ def test_an_order_that_was_taken_and_not_answered_is_unknown_and_is_found(
 
 
 @pytest.mark.parametrize("fault", NOT_DONE_AND_IN_DOUBT.values(), ids=NOT_DONE_AND_IN_DOUBT)
-def test_an_order_that_never_arrived_is_unknown_and_absent_and_can_be_sent(
-    server: LocalAlpaca, broker: AlpacaBroker, fault: Fault
+def test_an_order_that_never_arrived_is_absent_once_it_can_arrive_no_more_and_can_be_sent(
+    server: LocalAlpaca, connect: Callable[..., AlpacaBroker], fault: Fault
 ) -> None:
+    broker = connect(in_flight=timedelta(seconds=0.5))
     server.arm(fault)
     assert isinstance(broker.submit(buying(legs="stop"), within()), Unknown)
     assert server.book.orders == {}
+    assert isinstance(broker.find("a"), Unknown)
+    assert isinstance(broker.find("a-stop"), Unknown)
+    time.sleep(0.6)
     assert broker.find("a") == broker.find("a-stop") == Absent()
     accepted(broker.submit(buying(legs="stop"), within()))
     assert len(server.book.named("a")) == 1
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["as it is", "control: absent is believed at once"])
+def test_an_order_that_arrives_late_is_never_called_absent(
+    server: LocalAlpaca, connect: Callable[..., AlpacaBroker], *, waits: bool
+) -> None:
+    broker = connect() if waits else connect(in_flight=timedelta(0))
+    server.arm(Fault(kind=Kind.ARRIVE_LATE, seconds=0.6))
+    assert isinstance(broker.submit(buying(legs="stop"), within(0.2)), Unknown)
+    assert [isinstance(broker.find(name), Absent) for name in ("a", "a-stop")] == [not waits] * 2
+    time.sleep(0.8)
+    assert len(server.book.named("a")) == 1
+    assert found(broker, "a-stop").state is OrderState.ACKNOWLEDGED
+
+
+def test_an_order_that_could_not_leave_is_unknown_and_absent_at_once(
+    server: LocalAlpaca, connect: Callable[..., AlpacaBroker]
+) -> None:
+    broker = connect()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    broker._line._client._base_url = f"http://127.0.0.1:{port}"
+    assert isinstance(broker.submit(buying(), within()), Unknown)
+    broker._line._client._base_url = server.url
+    assert server.count("POST") == 0
+    assert broker.find("a") == Absent()
+
+
+def test_many_threads_that_send_one_order_send_one(server: LocalAlpaca, broker: AlpacaBroker) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(lambda _: broker.submit(buying(legs="bracket"), within(10)), range(16)))
+    assert answers == {Accepted(broker_order_id=server.book.named("a")[0].id)}
 
 
 @pytest.mark.parametrize("legs", ["", "stop", "bracket"])
@@ -610,6 +649,21 @@ def test_absent_is_said_only_where_alpaca_has_said_so(server: LocalAlpaca, broke
         for status in (404, 503):
             server.arm(Fault(kind=Kind.STATUS, method="GET", path=path, status=status))
             assert isinstance(broker.find("a"), Unknown)
+
+
+def test_a_process_that_has_seen_a_new_order_still_looks_for_old_ones() -> None:
+    clock = SimulatedClock(datetime.fromisoformat("2025-10-09T14:00:00Z"))
+    with local_alpaca(clock.now) as server:
+        options: dict[str, Any] = {"key": Secret(KEY), "secret": Secret(SECRET), "clock": clock, "paper": True}
+        first = AlpacaBroker(**options, base_url=server.url)
+        first.submit(buying(legs="stop"), clock.now() + timedelta(seconds=4))
+        first.close()
+        clock.advance_to(clock.now() + timedelta(days=60))
+        second = AlpacaBroker(**options, base_url=server.url)
+        second.submit(buying("b"), clock.now() + timedelta(seconds=4))
+        assert found(second, "a-stop").state is OrderState.ACKNOWLEDGED
+        assert {order.intent_id for order in second.open_orders()} == {"a", "a-stop", "b"}
+        second.close()
 
 
 def test_many_orders_and_fills_come_page_by_page(server: LocalAlpaca, connect: Callable[..., AlpacaBroker]) -> None:

@@ -24,7 +24,7 @@ KEY, SECRET = "PKLOCALKEY", "local-secret-of-the-tests"
 
 
 class Kind(Enum):
-    """What happens to a request. ACCEPT: it is done, whatever is answered. All others do not do it."""
+    """What happens to a request. ACCEPT: it is done, whatever is answered. All others but ARRIVE_LATE do not do it."""
 
     ACCEPT_THEN_STATUS = auto()
     ACCEPT_THEN_DROP = auto()
@@ -35,6 +35,7 @@ class Kind(Enum):
     STATUS = auto()
     DROP = auto()
     REFUSE = auto()
+    ARRIVE_LATE = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._drop()
         if fault is not None and fault.kind is Kind.STATUS:
             return self._send(fault.status, {"message": "not now"}, fault.headers)
+        if fault is not None and fault.kind is Kind.ARRIVE_LATE:
+            local.hold(fault.seconds)
         try:
             if fault is not None and fault.kind is Kind.REFUSE and fault.refusal is not None:
                 raise fault.refusal
