@@ -11,7 +11,7 @@ alpaca-py takes seconds to import, so that it is imported with the first broker 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from trading_platform.brokers.broker import Capabilities
 from trading_platform.brokers.order_checks import Refused, require_well_formed
@@ -34,7 +34,6 @@ from trading_platform.domain.orders import (
 if TYPE_CHECKING:
     from trading_platform.brokers.alpaca_account import MarketClock, PartAnswer
     from trading_platform.brokers.alpaca_line import RateBudget, Until
-    from trading_platform.brokers.alpaca_stream import TradeUpdates
 
 CAPABILITIES: Final = Capabilities(
     refuses_repeated_ids=True,
@@ -58,6 +57,14 @@ _LONGEST_GTC: Final = timedelta(days=91)
 _T = TypeVar("_T")
 
 
+class Expectant(Protocol):
+    """What wants to know of orders that Alpaca has acknowledged."""
+
+    def expect(self, broker_order_id: str) -> None:
+        """Alpaca has acknowledged something about this order."""
+        ...
+
+
 class AlpacaBroker:
     """An account at Alpaca that fulfils `broker.Broker`. May be used by several threads.
 
@@ -67,7 +74,7 @@ class AlpacaBroker:
         clock: the time.
         paper: whether a paper account is meant; False is the explicit word for a live one.
         base_url: the trading API's address; Alpaca's own for a paper or live account if it is None.
-        updates: the stream to be told of what it must soon report, so that a mute one is noticed.
+        updates: the stream (`alpaca_stream.TradeUpdates`), to be told what it must soon report: a mute one is noticed.
         read_timeout: how long a question may take.
         look_back: how far back orders with legs are looked for.
         in_flight: how long an order whose sending was not answered may still arrive: until then it is not absent.
@@ -87,7 +94,7 @@ class AlpacaBroker:
         clock: Clock,
         paper: bool,
         base_url: str | None = None,
-        updates: "TradeUpdates | None" = None,
+        updates: Expectant | None = None,
         read_timeout: timedelta = timedelta(seconds=4),
         look_back: timedelta = _LONGEST_GTC,
         in_flight: timedelta = timedelta(seconds=30),

@@ -61,12 +61,16 @@ class Broker(Protocol):
         ...
 
     def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
-        """Place an order. No answer by `deadline` is `Unknown`."""
+        """Place an order. No answer by `deadline` is `Unknown`.
+
+        A venue that refuses repeated ids answers a repeated one with the order that has it, `Accepted`: it is there.
+        """
         ...
 
     def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
         """Cancel what is left of an order. `Rejected` if nothing is left or it is not known.
 
+        What is attached to a cancelled entry goes on protecting what the entry has filled, wherever it waited before.
         Of a bracket's stop and target, cancelling one cancels the other.
         """
         ...

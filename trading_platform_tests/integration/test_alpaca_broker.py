@@ -138,7 +138,7 @@ DONE_AND_IN_DOUBT = {
     "429": Fault(kind=Kind.ACCEPT_THEN_STATUS, status=429),
     "408": Fault(kind=Kind.ACCEPT_THEN_STATUS, status=408),
     "redirected": Fault(kind=Kind.ACCEPT_THEN_STATUS, status=307),
-    "403 of a gateway, without a code": Fault(kind=Kind.ACCEPT_THEN_STATUS, status=403),
+    "403 of a gateway, without a code": Fault(kind=Kind.ACCEPT_THEN_STATUS, status=403, bare=True),
     "the socket drops": Fault(kind=Kind.ACCEPT_THEN_DROP),
     "the answer is late": Fault(kind=Kind.ACCEPT_THEN_ANSWER_LATE, seconds=30),
     "the answer trickles": Fault(kind=Kind.ACCEPT_THEN_TRICKLE, seconds=0.1),
@@ -504,6 +504,15 @@ def test_protection_that_was_placed_and_not_answered_is_found(server: LocalAlpac
     assert len(server.book.live()) == 1
 
 
+def test_legs_that_the_answer_does_not_show_are_found(server: LocalAlpaca, broker: AlpacaBroker) -> None:
+    server.arm(Fault(kind=Kind.ACCEPT_THEN_EDIT, edit=lambda said: said | {"legs": None}))
+    accepted(broker.submit(buying(legs="bracket"), within()))
+    assert {order.intent_id for order in broker.open_orders()} == {"a", "a-stop", "a-target"}
+    server.book.set_price("IBM", "10")
+    accepted(broker.reduce("a-target", 60, within()))
+    assert server.book.on_offer("IBM") == 60
+
+
 def test_a_leg_that_waits_is_not_cancelled_as_its_entry_would_be_too(server: LocalAlpaca, broker: AlpacaBroker) -> None:
     accepted(broker.submit(buying(legs="stop"), within()))
     assert isinstance(broker.cancel("a-stop", within()), Rejected)
@@ -647,7 +656,7 @@ def test_absent_is_said_only_where_alpaca_has_said_so(server: LocalAlpaca, broke
     assert broker.find("a") == Absent()
     for path in ("/v2/orders:by_client_order_id", "/v2/orders"):
         for status in (404, 503):
-            server.arm(Fault(kind=Kind.STATUS, method="GET", path=path, status=status))
+            server.arm(Fault(kind=Kind.STATUS, method="GET", path=path, status=status, bare=True))
             assert isinstance(broker.find("a"), Unknown)
 
 

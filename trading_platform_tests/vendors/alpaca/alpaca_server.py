@@ -40,12 +40,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault for the next request of this method whose path begins with `path`."""
+    """A fault for the next request of this method whose path begins with `path`.
+
+    `bare`: the status comes without a code, as from something on the way to Alpaca.
+    """
 
     kind: Kind
     method: str = "POST"
     path: str = "/v2/orders"
     status: int = 504
+    bare: bool = False
     seconds: float = 0.0
     refusal: Refusal | None = None
     edit: Callable[[Any], Any] = lambda said: said
@@ -126,7 +130,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     local: LocalAlpaca
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, *_: Any) -> None:
         """A client that has gone is no error of the test's."""
 
 
@@ -159,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind is Kind.DROP:
             return self._drop()
         if fault is not None and fault.kind is Kind.STATUS:
-            return self._send(fault.status, {"message": "not now"}, fault.headers)
+            return self._send(fault.status, _status_body(fault), fault.headers)
         if fault is not None and fault.kind is Kind.ARRIVE_LATE:
             local.hold(fault.seconds)
         try:
@@ -173,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, fault: Fault, status: int, said: Any) -> None:
         if fault.kind is Kind.ACCEPT_THEN_STATUS:
-            self._send(fault.status, {"message": "gateway time-out"}, fault.headers)
+            self._send(fault.status, _status_body(fault), fault.headers)
         elif fault.kind is Kind.ACCEPT_THEN_DROP:
             self._drop()
         elif fault.kind is Kind.ACCEPT_THEN_ANSWER_LATE:
@@ -220,6 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
 
+def _status_body(fault: Fault) -> dict[str, Any]:
+    return {"message": "not now"} | ({} if fault.bare else {"code": fault.status * 100_000})
+
+
 def _answer(book: AlpacaBook, method: str, path: str, asked: dict[str, str], raw: bytes) -> tuple[int, Any]:
     called = (method, *path.removeprefix("/v2/").split("/"))
     found = _of_orders(book, called, asked, json.loads(raw) if raw else {}) or _of_the_account(book, called, asked)
@@ -237,7 +245,7 @@ def _of_orders(
         case ("GET", "orders"):
             return 200, book.listed(asked)
         case ("GET", "orders:by_client_order_id"):
-            return 200, book.called(asked["client_order_id"]).shown(nested=True)
+            return 200, book.called(asked["client_order_id"]).shown()
         case ("GET", "orders", order_id):
             return 200, book.known(order_id).shown(nested=asked.get("nested") == "true")
         case ("PATCH", "orders", order_id):
