@@ -558,6 +558,22 @@ def test_a_stop_that_fills_while_it_is_reduced_is_not_placed_again(
     assert (server.book.held, server.book.live()) == ({"IBM": 0}, [])
 
 
+def test_no_more_is_placed_anew_than_the_legs_left_unsold(
+    server: LocalAlpaca, broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held(server, broker, "bracket")
+    cancel = server.book.cancel
+
+    def overtaken(order_id: str) -> None:
+        server.book.set_price("IBM", "10.50", shares=70)
+        cancel(order_id)
+
+    monkeypatch.setattr(server.book, "cancel", overtaken)
+    accepted(broker.reduce("a-stop", 60, within()))
+    assert (server.book.held, server.book.on_offer("IBM")) == ({"IBM": 30}, 30)
+    assert broker.oddities == ()
+
+
 # What is read.
 
 
