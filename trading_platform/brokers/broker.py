@@ -31,6 +31,9 @@ class Capabilities:
     sells takes from the other. `order_types` and `times_in_force`: every one of the first may have every one of the
     second. `lot`: quantities are whole multiples of so many shares. The tick is that of US equities everywhere
     (`domain.rounding.tick`).
+    `legs_follow_fills`: what is attached to an entry works from the entry's first fill on, for as much as it has filled.
+    Elsewhere it waits until the entry has filled whole, and offers nothing until then; cancelling the entry is what
+    protects the part that was filled.
     """
 
     refuses_repeated_ids: bool
@@ -41,6 +44,7 @@ class Capabilities:
     extended_hours: bool
     fractions: bool
     lot: int
+    legs_follow_fills: bool = True
 
 
 class Broker(Protocol):
@@ -59,13 +63,14 @@ class Broker(Protocol):
     def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
         """Place an order. No answer by `deadline` is `Unknown`.
 
-        Raises `TemporaryError`, as the changes below do, where nothing can be placed now and nothing was, for certain.
+        A venue that refuses repeated ids answers a repeated one with the order that has it, `Accepted`: it is there.
         """
         ...
 
     def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
         """Cancel what is left of an order. `Rejected` if nothing is left or it is not known.
 
+        What is attached to a cancelled entry goes on protecting what the entry has filled, wherever it waited before.
         Of a bracket's stop and target, cancelling one cancels the other.
         """
         ...
