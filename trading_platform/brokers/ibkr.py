@@ -20,6 +20,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 from trading_platform.brokers.broker import Capabilities
+from trading_platform.brokers.ibkr_budget import MessageBudget
 from trading_platform.brokers.ibkr_desk import Answer, Desk
 from trading_platform.brokers.ibkr_link import Address, Link, NotSent, Patience
 from trading_platform.brokers.ibkr_messages import POSITIONS, RequestRefused
@@ -72,6 +73,7 @@ class IbkrBroker:
         paper: whether it is meant to be a paper account; TWS's own word must agree.
         clock: the time.
         patience: how long is waited for what.
+        budget: how many messages may go to TWS in a second.
         restarts: when TWS is expected to be away.
         settle: how long an id must be out of sight to be absent (`ibkr_desk`).
         commission_patience: how long an execution is held back for its commission.
@@ -92,6 +94,7 @@ class IbkrBroker:
         paper: bool,
         clock: Clock,
         patience: Patience | None = None,
+        budget: MessageBudget | None = None,
         restarts: Restarts | None = None,
         settle: timedelta = timedelta(seconds=5),
         commission_patience: timedelta = timedelta(minutes=1),
@@ -105,7 +108,9 @@ class IbkrBroker:
         self._patience = patience or Patience()
         self._commission_patience = commission_patience
         address = Address(host=host, port=port, client_id=client_id, account=account, paper=paper)
-        self._link = Link(address, clock=clock, patience=self._patience, time_zone=time_zone)
+        self._link = Link(
+            address, clock=clock, patience=self._patience, budget=budget or MessageBudget(), time_zone=time_zone
+        )
         self._desk = Desk(self._link, settle=settle)
         self._link.start()
 

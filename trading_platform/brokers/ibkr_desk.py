@@ -8,6 +8,7 @@ lost connection, a number that is not listed, and 103, which TWS also sends for 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -40,6 +41,8 @@ from trading_platform.domain.orders import (
 )
 
 _NO_FEE: Final = Decimal(0)
+_COMMISSION_WAIT: Final = 1.0
+"""Seconds that a call waits for commissions: they come right after their executions, as a rule."""
 Answer = Accepted | Rejected | Unknown
 
 
@@ -151,7 +154,8 @@ class Desk:
         link = self._link
         link.require_ready()
         try:
-            await link.pull(limit)
+            await link.pull_open(limit)
+            await link.pull_executions(limit)
         except (TimeoutError, OSError, RequestRefused) as error:
             raise NotSent(f"TWS did not tell its orders: {error or 'no answer before the deadline'}") from error
         order = self._oldest_open(intent_id)
@@ -317,7 +321,8 @@ class Desk:
 
     async def open_orders(self, limit: float) -> tuple[BrokerOrder, ...]:
         """Every order of the account that works, by permId."""
-        await self._link.pull(limit)
+        await self._link.pull_open(limit)
+        await self._link.pull_executions(limit)
         working = [self._heard.orders[perm_id] for perm_id in sorted(self._link.open_now)]
         return tuple(self._shown(one) for one in working if not one.has_ended)
 
@@ -371,15 +376,13 @@ class Desk:
         Held back for longer than `patience`, it is shown without a fee: an execution must not be lost for its fee.
         """
         link, heard = self._link, self._heard
-        await link.pull(limit)
+        await link.pull_executions(limit)
 
         def all_priced() -> bool | None:
             return all(one.execution_id in heard.commissions for one in heard.executions.values()) or None
 
-        try:
-            await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + 1.0))
-        except TimeoutError:
-            pass
+        with contextlib.suppress(TimeoutError):
+            await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + _COMMISSION_WAIT))
         now = link.clock.now()
         shown = [
             Execution(

@@ -71,7 +71,9 @@ class Patience:
 class Link:
     """Keeps one connection alive on a thread of its own. `heard` is made by it, and lives as long as it does."""
 
-    def __init__(self, address: Address, *, clock: Clock, patience: Patience, time_zone: str) -> None:
+    def __init__(
+        self, address: Address, *, clock: Clock, patience: Patience, budget: MessageBudget, time_zone: str
+    ) -> None:
         self.address, self.patience = address, patience
         self.clock = clock
         self.heard = Heard(clock=clock, account=address.account, time_zone=time_zone, on_system=self._on_system)
@@ -83,7 +85,7 @@ class Link:
         self._link_lost = False
         self._client: Any = None
         self._next_id = 1
-        self._budget = MessageBudget()
+        self._budget = budget
         self._locks: dict[Hashable, asyncio.Lock] = {}
         self._ended = asyncio.Event()
         self._closing = asyncio.Event()
@@ -247,14 +249,23 @@ class Link:
     async def pull(self, limit: float) -> None:
         """Hear of every open order, every order that ended today, and today's executions: in this order.
 
-        An order that ends in between is then told twice rather than never.
+        An order that ends in between is then told twice rather than never. Raises as `ask` does.
         """
-        from ib_insync.objects import ExecutionFilter
-
-        self.open_now = frozenset(await self.ask(OPEN_ORDERS, lambda client, _: client.reqAllOpenOrders(), limit))
+        await self.pull_open(limit)
         self.completed_now = frozenset(
             await self.ask(COMPLETED, lambda client, _: client.reqCompletedOrders(False), limit)  # noqa: FBT003 - the vendor's own
         )
+        await self.pull_executions(limit)
+
+    async def pull_open(self, limit: float) -> None:
+        """Hear of every open order of the account. Raises as `ask` does."""
+        self.open_now = frozenset(await self.ask(OPEN_ORDERS, lambda client, _: client.reqAllOpenOrders(), limit))
+        self.skip_ids()
+
+    async def pull_executions(self, limit: float) -> None:
+        """Hear of today's executions. Raises as `ask` does."""
+        from ib_insync.objects import ExecutionFilter
+
         await self.ask(None, lambda client, number: client.reqExecutions(number, ExecutionFilter()), limit)
         self.skip_ids()
 

@@ -20,6 +20,7 @@ from datetime import datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
 from trading_platform.brokers.ibkr_orders import CANCELLED, TwsOrder, dollars, platform_symbol
@@ -242,7 +243,7 @@ class Heard:
             self._early[key] = (status, int(filled))
             return
         self.perm_ids[key] = permId
-        if known.has_ended and status not in ("Filled",):
+        if known.has_ended and status != "Filled":
             status = known.status
         self._keep(replace(known, status=status, filled=max(known.filled, int(filled))))
 
@@ -372,7 +373,7 @@ class Heard:
 
     def _moment(self, text: str) -> datetime | None:
         """A time of TWS, with its zone or in TWS's own; None for none, or one in another form."""
-        from ib_insync.util import ZoneInfo, parseIBDatetime
+        from ib_insync.util import parseIBDatetime
 
         with contextlib.suppress(ValueError, KeyError):
             moment = parseIBDatetime(text)

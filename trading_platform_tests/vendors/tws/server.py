@@ -199,6 +199,7 @@ class LocalTws:
             except OSError:
                 return
             sock.setblocking(True)  # noqa: FBT003 - the standard library's own
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(sock)
             with self.lock:
                 self._sessions.append(session)
@@ -237,27 +238,29 @@ class LocalTws:
         if fault is None:
             self._handle(session, name, fields)
             return
-        number = int(fields[1] if name == "place" else fields[2])
-        if fault.kind is Kind.DROP_BEFORE:
-            session.drop()
-        elif fault.kind is Kind.LATE_EFFECT:
+        if fault.kind is Kind.LATE_EFFECT:
             self._late.append(lambda: self._handle(session, name, fields))
+        if fault.kind in (Kind.LATE_EFFECT, Kind.DROP_BEFORE):
             session.drop()
         elif fault.kind is Kind.REFUSED:
-            session.send(wire.error(number, fault.code, fault.text))
+            session.send(_refusal(fault, name, fields))
         elif fault.kind is not Kind.LOST:
             with session.keeping() as answer:
                 self._handle(session, name, fields)
-            if fault.kind is Kind.DROP_AFTER:
-                session.drop()
-            elif fault.kind is Kind.HELD:
-                self._late.append(lambda: session.send(*answer))
-            elif fault.kind is Kind.TWICE:
-                session.send(*(one for message in answer for one in (message, message)))
-            elif fault.kind is Kind.REVERSED:
-                session.send(*reversed(answer))
-            elif fault.kind is Kind.ERROR_AND_LIVE:
-                session.send(wire.error(number, fault.code, fault.text))
+            self._answer(session, fault, answer, _refusal(fault, name, fields))
+
+    def _answer(self, session: Session, fault: Fault, answer: list[bytes], refusal: bytes) -> None:
+        """What becomes of the answer to a request that had its effect."""
+        if fault.kind is Kind.DROP_AFTER:
+            session.drop()
+        elif fault.kind is Kind.HELD:
+            self._late.append(lambda: session.send(*answer))
+        elif fault.kind is Kind.TWICE:
+            session.send(*(one for message in answer for one in (message, message)))
+        elif fault.kind is Kind.REVERSED:
+            session.send(*reversed(answer))
+        elif fault.kind is Kind.ERROR_AND_LIVE:
+            session.send(refusal)
 
     def _fault_for(self, name: str, fields: list[str]) -> Fault | None:
         for fault in self.faults:
@@ -278,7 +281,7 @@ class LocalTws:
             "positions": self._on_positions,
             "summary": self._on_summary,
             "contract": self._on_contract,
-            "global cancel": lambda _session, _fields: [self._cancel(one) for one in self.exchange.open_orders] and None,
+            "global cancel": self._on_global_cancel,
             "ids": lambda one, _: one.send(wire.frame(9, 1, self.next_id)),
             "time": lambda one, _: one.send(wire.frame(49, 1, int(self.exchange.clock.now().timestamp()))),
             "account updates": lambda one, got: one.send(wire.frame(54, 1, got[3])),
@@ -324,12 +327,13 @@ class LocalTws:
         if order is None:
             session.send(wire.error(order_id, 10147, f"OrderId {order_id} that needs to be cancelled is not found."))
             return
-        self._cancel(order)
+        self.exchange.cancel(order)
         session.send(wire.error(order_id, 202, "Order Canceled - reason:"))
 
-    def _cancel(self, order: WorkingOrder) -> None:
-        if order.is_open:
-            self.exchange.cancel(order)
+    def _on_global_cancel(self, _session: Session, _fields: list[str]) -> None:
+        for order in self.exchange.open_orders:
+            if order.is_open:
+                self.exchange.cancel(order)
 
     def _on_open_orders(self, session: Session, fields: list[str]) -> None:
         own = fields[0] == "5"
@@ -390,6 +394,10 @@ class LocalTws:
 
     def _execution(self, done: Execution, request: int) -> bytes:
         return wire.execution(done, self.exchange.conid(done.symbol), self.accounts[0], request)
+
+
+def _refusal(fault: Fault, name: str, fields: list[str]) -> bytes:
+    return wire.error(int(fields[1] if name == "place" else fields[2] or 0), fault.code, fault.text)
 
 
 def _order_of(client_id: int, fields: list[str]) -> WorkingOrder:

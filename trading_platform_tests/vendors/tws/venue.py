@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from trading_platform.brokers.ibkr import IbkrBroker
+from trading_platform.brokers.ibkr_budget import MessageBudget
 from trading_platform.brokers.ibkr_link import Patience
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform_tests.vendors.tws.server import ACCOUNT, LocalTws
@@ -45,6 +46,8 @@ class IbkrVenue:
                 "account": ACCOUNT,
                 "paper": True,
                 "clock": self.clock,
+                # A test's minutes pass at once: a second of the wall holds hundreds of its messages.
+                "budget": MessageBudget(most=100_000, for_questions=100_000),
                 **self.settings,
                 **settings,
             }
