@@ -83,15 +83,15 @@ class Desk:
         if (refusal := self._refusal(entry)) is not None:
             return Rejected(reason=str(refusal))
         refused = next((said for leg in legs if (said := self._refusal(leg)) is not None), None)
-        if refused is not None and (taken := self._taken(entry)) is not None:
-            return await self._take_back(taken, refused, limit)
-        if (taken := self._taken(entry)) is not None and all(self._taken(leg) for leg in legs):
-            return Accepted(broker_order_id=str(taken))
+        if refused is not None:
+            return await self._take_back(entry, refused, limit)
+        if all(self._taken(one) for one in placements):
+            return Accepted(broker_order_id=str(self._taken(entry)))
         return await self._look_again(placements, limit)
 
     def _all_said(self, placements: Sequence[Placement]) -> bool | None:
-        """Whether there is a word on every order, or on the entry that it is refused; None: not yet."""
-        if self._refusal(placements[0]) is not None:
+        """Whether there is a word on every order, or on one that it is refused; None: not yet."""
+        if any(self._refusal(one) is not None for one in placements):
             return True
         return all(self._taken(one) or self._errors(one.order_id) for one in placements) or None
 
@@ -119,17 +119,25 @@ class Desk:
         """What was said against an order, notes left out."""
         return [told for told in self._heard.errors.get(order_id, [])[since:] if told.meaning is not Meaning.NOTE]
 
-    async def _take_back(self, perm_id: int, refused: Told, limit: float) -> Answer:
-        """Cancel an entry of which a leg was refused."""
+    async def _take_back(self, entry: Placement, refused: Told, limit: float) -> Answer:
+        """Cancel an entry of which a leg was refused. TWS may have it, or wait with it for its last leg."""
         why = f"what protects it was refused: {refused}"
+        before = len(self._heard.errors.get(entry.order_id, []))
+
+        def ended() -> bool | None:
+            order = self._heard.order_of(self._link.address.client_id, entry.order_id)
+            return order.has_ended if order is not None else bool(self._errors(entry.order_id, before))
+
         try:
-            answer = await self._cancel((self._heard.orders[perm_id],), limit)
-        except NotSent:
-            return Unknown(reason=f"{why}; the entry could not be cancelled in time")
-        order = self._heard.orders[perm_id]
-        if isinstance(answer, Accepted) and order.has_ended and order.filled == 0 == self._heard.executed(order):
-            return Rejected(reason=why)
-        return Unknown(reason=f"{why}; whether the entry is cancelled is not known")
+            await self._link.allow(1, limit, urgent=True)
+            self._link.cancel([entry.order_id], limit)
+            await self._link.until(lambda: ended() or None, limit)
+        except (TimeoutError, OSError, NotSent) as error:
+            return Unknown(reason=f"{why}; whether the entry is cancelled is not known: {error or 'no answer'}")
+        order = self._heard.order_of(self._link.address.client_id, entry.order_id)
+        if order is not None and (order.filled or self._heard.executed(order)):
+            return Unknown(reason=f"{why}; the entry filled in part before it was cancelled")
+        return Rejected(reason=why)
 
     async def _look_again(self, placements: Sequence[Placement], limit: float) -> Answer:
         """An error that is not certain: the order itself tells, if TWS shows it."""
@@ -229,7 +237,9 @@ class Desk:
             return all(is_done(one) or self._refused_since(one, before) for one in orders) or None
 
         def answer() -> Answer:
-            refused = next((why for one in orders if not is_done(one) and (why := self._refused_since(one, before))), None)
+            refused = next(
+                (why for one in orders if not is_done(one) and (why := self._refused_since(one, before))), None
+            )
             if refused is not None and refused.meaning is Meaning.LOOK_UP:
                 return Unknown(reason=str(refused))
             if refused is not None:

@@ -95,9 +95,7 @@ class Heard:
         on_system: called with the number and text of a message that is about no request.
     """
 
-    def __init__(
-        self, *, clock: Clock, account: str, time_zone: str, on_system: Callable[[int, str], None]
-    ) -> None:
+    def __init__(self, *, clock: Clock, account: str, time_zone: str, on_system: Callable[[int, str], None]) -> None:
         # The vendor's decoder asks its receiver for this.
         self.ib = SimpleNamespace(TimezoneTWS=time_zone)
         self._clock, self._account, self._on_system = clock, account, on_system

@@ -136,9 +136,7 @@ def resized(order: TwsOrder, total: int, account: str) -> Placement:
 def _placement(order_id: int, ref: str, fields: Mapping[str, Any]) -> Placement:
     from ib_insync.order import Order as VendorOrder
 
-    return Placement(
-        order_id=order_id, order_ref=ref, order=VendorOrder(orderId=order_id, orderRef=ref, **fields)
-    )
+    return Placement(order_id=order_id, order_ref=ref, order=VendorOrder(orderId=order_id, orderRef=ref, **fields))
 
 
 def _prices(limit: Decimal | None, stop: Decimal | None) -> dict[str, float]:

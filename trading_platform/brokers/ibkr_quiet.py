@@ -47,6 +47,8 @@ def _weekly(moment: datetime, restarts: Restarts) -> list[datetime]:
     here = moment.astimezone(EXCHANGE_ZONE)
     days = [here.date() + timedelta(days=offset) for offset in (-1, 0, 1)]
     at = [
-        datetime.combine(day, restarts.weekly, EXCHANGE_ZONE).astimezone(UTC) for day in days if day.weekday() == _SUNDAY
+        datetime.combine(day, restarts.weekly, EXCHANGE_ZONE).astimezone(UTC)
+        for day in days
+        if day.weekday() == _SUNDAY
     ]
     return [one + restarts.after_weekly for one in at if one - restarts.before <= moment < one + restarts.after_weekly]

@@ -397,7 +397,8 @@ class LocalTws:
 
 
 def _refusal(fault: Fault, name: str, fields: list[str]) -> bytes:
-    return wire.error(int(fields[1] if name == "place" else fields[2] or 0), fault.code, fault.text)
+    number = fields[1] if name == "place" else next(iter(fields[2:]), "-1")
+    return wire.error(int(number), fault.code, fault.text)
 
 
 def _order_of(client_id: int, fields: list[str]) -> WorkingOrder:
