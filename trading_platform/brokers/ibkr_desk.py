@@ -19,6 +19,7 @@ from trading_platform.brokers.ibkr_codes import Meaning
 from trading_platform.brokers.ibkr_link import Link, NotSent
 from trading_platform.brokers.ibkr_messages import RequestRefused, Told
 from trading_platform.brokers.ibkr_orders import (
+    LIVE,
     WAITING,
     Placement,
     TwsOrder,
@@ -80,6 +81,10 @@ class Desk:
             await self._link.until(lambda: self._all_said(placements), limit)
         except (TimeoutError, OSError) as error:
             return Unknown(reason=f"sent, and then {error or 'no answer before the deadline'}")
+        if any(self._refusal(one) is not None and self._taken(one) for one in placements):
+            # TWS said both: what it lists decides.
+            with contextlib.suppress(TimeoutError, OSError, NotSent, RequestRefused):
+                await self._link.pull(limit)
         if (refusal := self._refusal(entry)) is not None:
             return Rejected(reason=str(refusal))
         refused = next((said for leg in legs if (said := self._refusal(leg)) is not None), None)
@@ -109,10 +114,12 @@ class Desk:
         return next(filled, 0)
 
     def _refusal(self, one: Placement) -> Told | None:
-        """The certain refusal of an order that has not filled in any part."""
+        """The certain refusal of an order that TWS does not list as working, and that has not filled in any part."""
         order = self._heard.order_of(self._link.address.client_id, one.order_id)
-        if order is not None and (order.filled or self._heard.executed(order)):
-            return None
+        if order is not None and order.order_ref == one.order_ref:
+            works = order.status in LIVE and order.perm_id in self._link.open_now
+            if works or order.filled or self._heard.executed(order):
+                return None
         return next((told for told in self._errors(one.order_id) if told.meaning is Meaning.REFUSED), None)
 
     def _errors(self, order_id: int, since: int = 0) -> list[Told]:
@@ -347,36 +354,19 @@ class Desk:
         bought = self._bought_by_parent(order)
         if bought is None:
             return left
-        legs = {one.perm_id: one for one in (order, *self._siblings(order))}
-        sold = sum(max(one.filled, self._heard.executed(one)) for one in legs.values())
+        sold = sum(max(one.filled, self._heard.executed(one)) for one in self._heard.legs_beside(order))
         return max(min(left, bought - sold), 0)
-
-    def _siblings(self, order: TwsOrder) -> list[TwsOrder]:
-        return [
-            one
-            for one in self._heard.orders.values()
-            if (one.client_id, one.parent_id, one.symbol) == (order.client_id, order.parent_id, order.symbol)
-        ]
 
     def _bought_by_parent(self, leg: TwsOrder) -> int | None:
         """What the entry of a leg has filled; None for an order that is no leg, or whose entry is not known any more."""
         if leg.parent_id == 0:
             return None
-        parent = self._heard.order_of(leg.client_id, leg.parent_id) or next(
-            (
-                one
-                for one in self._heard.orders.values()
-                if (one.client_id, one.order_id, one.symbol) == (leg.client_id, leg.parent_id, leg.symbol)
-            ),
-            None,
-        )
-        executed = sum(
-            done.shares
-            for done in self._heard.executions.values()
-            if (done.client_id, done.order_id, done.symbol) == (leg.client_id, leg.parent_id, leg.symbol)
-        )
-        if parent is not None and parent.symbol == leg.symbol:
-            return max(parent.filled, executed)
+        executed = self._heard.executed_by_id(leg.client_id, leg.parent_id, leg.symbol)
+        key = (leg.client_id, leg.parent_id, leg.symbol)
+        parents = [one for one in self._heard.orders.values() if (one.client_id, one.order_id, one.symbol) == key]
+        if parents:
+            # An id that was given anew belongs to the newer order.
+            return max(max(parents, key=lambda one: one.perm_id).filled, executed)
         return executed or None
 
     async def executions(self, patience: timedelta, limit: float) -> tuple[Execution, ...]:

@@ -298,7 +298,7 @@ class Link:
         delay = self.patience.first_retry
         gives_up_at = self._loop.time() + self.patience.connect.total_seconds()
         while not self._closing.is_set():
-            tried = asyncio.ensure_future(self._connect(Client))
+            tried = asyncio.ensure_future(self._try_to_connect(Client))
             await asyncio.wait({tried, closing}, return_when=asyncio.FIRST_COMPLETED)
             if tried.done() and tried.result():
                 delay = self.patience.first_retry
@@ -328,6 +328,15 @@ class Link:
             task.cancel()
         if not closing.done():
             _log.warning("no longer connected to TWS at %s: %s", self.address, self._why_not)
+
+    async def _try_to_connect(self, make: Callable[[Heard], Any]) -> bool:
+        """Connect, or not: whatever goes wrong, the thread lives and tries again. A dead one would be mute for ever."""
+        try:
+            return await self._connect(make)
+        except Exception as error:
+            self._why_not = f"TWS at {self.address} cannot be used: {error!r}"
+            _log.exception("connecting to TWS at %s failed", self.address)
+            return False
 
     async def _connect(self, make: Callable[[Heard], Any]) -> bool:
         """Try once. Whether it is connected, and knows what TWS knows."""

@@ -14,16 +14,17 @@ anew after TWS was restarted, so that half of the memory ends with its connectio
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
-from trading_platform.brokers.ibkr_orders import CANCELLED, TwsOrder, dollars, platform_symbol
+from trading_platform.brokers.ibkr_orders import TwsOrder, dollars, platform_symbol
 from trading_platform.domain.clock import Clock
 
 _log = logging.getLogger("trading_platform.brokers.ibkr")
@@ -34,6 +35,7 @@ POSITIONS: Final = "positions"
 TIME: Final = "time"
 """Questions that TWS answers without an id, so that only one of a kind is asked at a time."""
 
+_KEPT: Final = timedelta(days=3)
 _NO_NUMBER: Final = 1e300
 """TWS sends the largest double where it has no number."""
 
@@ -102,10 +104,13 @@ class Heard:
         self.orders: dict[int, TwsOrder] = {}
         self.executions: dict[str, TwsExecution] = {}
         self.commissions: dict[str, Decimal] = {}
+        self._shares: Counter[Hashable] = Counter()
+        self._families: dict[tuple[int, int, str], set[int]] = {}
         self.begin_connection()
 
     def begin_connection(self) -> None:
         """Forget what was true of the last connection alone: ids of this client, errors, open questions."""
+        self._forget_old()
         self.perm_ids: dict[tuple[int, int], int] = {}
         self.errors: dict[int, list[Told]] = {}
         self.highest_id = 0
@@ -148,7 +153,16 @@ class Heard:
 
     def executed(self, order: TwsOrder) -> int:
         """Shares of an order's executions, as far as they were heard of."""
-        return sum(one.shares for one in self.executions.values() if one.perm_id == order.perm_id)
+        return self._shares[order.perm_id]
+
+    def executed_by_id(self, client_id: int, order_id: int, symbol: str) -> int:
+        """The same for an order of which only its client's id is known."""
+        return self._shares[(client_id, order_id, symbol)]
+
+    def legs_beside(self, order: TwsOrder) -> list[TwsOrder]:
+        """Every leg of the entry that `order` is a leg of, itself included."""
+        family = self._families.get((order.client_id, order.parent_id, order.symbol), set())
+        return [self.orders[perm_id] for perm_id in family]
 
     # What the vendor's client calls.
 
@@ -289,7 +303,7 @@ class Heard:
         known = self.executions.get(identity)
         if known is not None and known.revision >= revision:
             return
-        self.executions[identity] = TwsExecution(
+        done = TwsExecution(
             identity=identity,
             revision=revision,
             perm_id=execution.permId,
@@ -303,6 +317,10 @@ class Heard:
             time=execution.time,
             first_heard=known.first_heard if known else self._clock.now(),
         )
+        self.executions[identity] = done
+        if known is not None:
+            self._count(known, -1)
+        self._count(done, 1)
         if reqId in self._asked:
             self._asked[reqId][1].append(identity)
 
@@ -351,9 +369,26 @@ class Heard:
     # What these share.
 
     def _keep(self, order: TwsOrder) -> None:
-        if order.status in CANCELLED and order.ended_at is None:
+        if order.has_ended and order.ended_at is None:
             order = replace(order, ended_at=self._clock.now())
         self.orders[order.perm_id] = order
+        if order.parent_id:
+            self._families.setdefault((order.client_id, order.parent_id, order.symbol), set()).add(order.perm_id)
+
+    def _count(self, done: TwsExecution, sign: int) -> None:
+        for key in (done.perm_id, (done.client_id, done.order_id, done.symbol)):
+            self._shares[key] += sign * done.shares
+
+    def _forget_old(self) -> None:
+        """A process that runs for weeks does not keep all their orders: TWS itself keeps one day's."""
+        before = self._clock.now() - _KEPT
+        for order in [one for one in self.orders.values() if one.ended_at is not None and one.ended_at < before]:
+            del self.orders[order.perm_id]
+            self._families.get((order.client_id, order.parent_id, order.symbol), set()).discard(order.perm_id)
+        for done in [one for one in self.executions.values() if one.time < before]:
+            del self.executions[done.identity]
+            self.commissions.pop(done.execution_id, None)
+            self._count(done, -1)
 
     def _end(self, key: Hashable) -> None:
         if self._owed.get(key, 0) > 0:

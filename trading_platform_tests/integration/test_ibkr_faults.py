@@ -1,6 +1,7 @@
 """What the adapter for Interactive Brokers answers when something goes wrong, and what the venue's own book then holds."""
 
 import asyncio
+import importlib
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from trading_platform.domain.orders import (
     OrderState,
     OrderType,
     Rejected,
+    TimeInForce,
     Unknown,
 )
 from trading_platform_tests.contracts.test_broker_port import buying, selling
@@ -90,6 +92,8 @@ def live(venue: IbkrVenue, ref: str) -> list[WorkingOrder]:
         (Kind.ERROR_AND_LIVE, 103, Accepted, True),
         (Kind.ERROR_AND_LIVE, 399, Unknown, True),
         (Kind.ERROR_AND_LIVE, 54_321, Accepted, True),
+        (Kind.ERROR_AND_ANSWER, 110, Accepted, True),
+        (Kind.ERROR_AND_ANSWER, 399, Accepted, True),
         (Kind.REFUSED, 103, Unknown, False),
         (Kind.REFUSED, 54_321, Unknown, False),
         (Kind.REFUSED, 110, Rejected, False),
@@ -149,13 +153,10 @@ def test_the_vendors_own_memory_calls_a_live_order_cancelled(venue: IbkrVenue) -
     venue.tws.fault("place", Kind.ERROR_AND_LIVE, code=103, text="Duplicate order id")
 
     async def place() -> str:
-        from ib_insync.contract import Stock
-        from ib_insync.ib import IB
-        from ib_insync.order import MarketOrder
-
-        ib = IB()
+        vendor: Any = importlib.import_module("ib_insync")
+        ib = vendor.IB()
         await ib.connectAsync("127.0.0.1", venue.tws.port, clientId=8)
-        trade = ib.placeOrder(Stock("IBM", "SMART", "USD"), MarketOrder("BUY", 100, orderRef="a"))
+        trade = ib.placeOrder(vendor.Stock("IBM", "SMART", "USD"), vendor.MarketOrder("BUY", 100, orderRef="a"))
         for _ in range(200):
             await asyncio.sleep(0.01)
             if trade.isDone():
@@ -517,7 +518,7 @@ def test_an_execution_is_not_lost_for_its_commission(venue: IbkrVenue) -> None:
     assert venue.broker.executions(EARLIEST) == ()
     venue.clock.advance_to(venue.clock.now() + timedelta(minutes=2))
     (execution,) = venue.broker.executions(EARLIEST)
-    assert (execution.quantity, execution.fee) == (100, 0)
+    assert (execution.quantity, execution.fee) == (100, Decimal(0))
 
 
 def test_a_correction_is_the_same_execution_with_other_figures(venue: IbkrVenue) -> None:
@@ -605,3 +606,19 @@ def test_it_closes_with_its_thread(venue: IbkrVenue) -> None:
     assert "ibkr-9" in names
     broker.close()
     assert "ibkr-9" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_process_that_runs_for_weeks_forgets_what_ended_long_ago(venue: IbkrVenue) -> None:
+    submit(venue, "resting", 5, limit="9.50", time_in_force=TimeInForce.GTC)
+    submit(venue, "a")
+    venue.pass_minutes(1)
+    venue.broker.executions(EARLIEST)
+    with venue.tws.lock:
+        venue.tws.exchange.night()
+    venue.clock.advance_to(venue.clock.now() + timedelta(days=4))
+    assert found(venue, "a").state is OrderState.FILLED
+    venue.tws.drop()
+    venue.reconnected(2)
+    assert venue.broker.find("a") == Absent()
+    assert venue.broker.executions(EARLIEST) == ()
+    assert found(venue, "resting").quantity == 5

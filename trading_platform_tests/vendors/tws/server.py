@@ -42,6 +42,8 @@ class Kind(Enum):
     """The messages of the answer come in the reverse order."""
     ERROR_AND_LIVE = auto()
     """It has its effect, and the answer is an error."""
+    ERROR_AND_ANSWER = auto()
+    """It has its effect; an error comes, and then the answer."""
     REFUSED = auto()
     """It has no effect, and the answer is an error."""
 
@@ -261,6 +263,8 @@ class LocalTws:
             session.send(*reversed(answer))
         elif fault.kind is Kind.ERROR_AND_LIVE:
             session.send(refusal)
+        elif fault.kind is Kind.ERROR_AND_ANSWER:
+            session.send(refusal, *answer)
 
     def _fault_for(self, name: str, fields: list[str]) -> Fault | None:
         for fault in self.faults:
