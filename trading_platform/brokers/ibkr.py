@@ -1,7 +1,8 @@
 """Interactive Brokers behind the broker port, over a TWS or IB Gateway that runs somewhere near.
 
 Here belongs the port: what each call answers, and within which time. How orders are worked is `ibkr_desk`, the
-connection `ibkr_link`, what TWS says `ibkr_messages`; what its numbers mean `ibkr_codes`. The port is called from any
+connection `ibkr_link`, what TWS says `ibkr_messages` and what is kept of it `ibkr_memory`, what is shown of it
+`ibkr_views`, what its numbers mean `ibkr_codes`. The port is called from any
 thread; the vendor's client lives on one of its own. A process that forks makes a new broker in the child.
 
 **Answers.** Nothing written: `Rejected`, and its reason begins with 'not sent'. Written, and TWS shows the order:
@@ -20,12 +21,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 from trading_platform.brokers.broker import Capabilities
+from trading_platform.brokers.ibkr_address import Address, Patience
 from trading_platform.brokers.ibkr_budget import MessageBudget
 from trading_platform.brokers.ibkr_desk import Answer, Desk
-from trading_platform.brokers.ibkr_link import Address, Link, NotSent, Patience
+from trading_platform.brokers.ibkr_link import Link, NotSent
 from trading_platform.brokers.ibkr_messages import POSITIONS, RequestRefused
 from trading_platform.brokers.ibkr_orders import platform_symbol
 from trading_platform.brokers.ibkr_quiet import Restarts, quiet_until
+from trading_platform.brokers.ibkr_views import Views
 from trading_platform.brokers.order_checks import Refused, require_well_formed
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import InvalidInput, PermanentError, TemporaryError
@@ -75,7 +78,7 @@ class IbkrBroker:
         patience: how long is waited for what.
         budget: how many messages may go to TWS in a second.
         restarts: when TWS is expected to be away.
-        settle: how long an id must be out of sight to be absent (`ibkr_desk`).
+        settle: how long an id must be out of sight to be absent (`ibkr_views`).
         commission_patience: how long an execution is held back for its commission.
         time_zone: TWS's own, for times that it sends without one.
 
@@ -111,7 +114,8 @@ class IbkrBroker:
         self._link = Link(
             address, clock=clock, patience=self._patience, budget=budget or MessageBudget(), time_zone=time_zone
         )
-        self._desk = Desk(self._link, settle=settle)
+        self._views = Views(self._link, settle=settle)
+        self._desk = Desk(self._link, self._views)
         self._link.start()
 
     @property
@@ -163,17 +167,17 @@ class IbkrBroker:
     def find(self, intent_id: str) -> Found | Absent | Unknown:
         """The order with this id, among open orders, today's ended ones and today's executions."""
         try:
-            return self._ask(lambda limit: self._desk.find(intent_id, limit))
+            return self._ask(lambda limit: self._views.find(intent_id, limit))
         except TemporaryError as error:
             return Unknown(reason=str(error))
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Every working order of the account, whoever placed it."""
-        return self._ask(self._desk.open_orders)
+        return self._ask(self._views.open_orders)
 
     def executions(self, since: datetime) -> tuple[Execution, ...]:
         """Executions at or after `since`, oldest first: today's, and what this process has heard of before."""
-        done = self._ask(lambda limit: self._desk.executions(self._commission_patience, limit))
+        done = self._ask(lambda limit: self._views.executions(self._commission_patience, limit))
         return tuple(one for one in done if one.time >= since)
 
     def positions(self) -> Mapping[str, int]:

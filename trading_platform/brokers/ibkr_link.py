@@ -17,10 +17,9 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import TimeoutError as CallTimedOut
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from trading_platform.brokers.ibkr_address import Address, Patience, require_account
 from trading_platform.brokers.ibkr_budget import MessageBudget
 from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
 from trading_platform.brokers.ibkr_messages import COMPLETED, OPEN_ORDERS, TIME, Heard, RequestRefused
@@ -37,35 +36,6 @@ _CALL_SLACK: Final = 1.0
 
 class NotSent(Exception):
     """Nothing was written to TWS, for certain."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where TWS is, and who this platform is there. `paper` must agree with what TWS says of the account."""
-
-    host: str
-    port: int
-    client_id: int
-    account: str
-    paper: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long is waited for what.
-
-    `connect`: for a connection, with all that is pulled at its start. `answer`: for an answer to a question.
-    `first_retry` doubles up to `longest_retry`. `pulse`: after so long without a message TWS is asked for the time.
-    """
-
-    connect: timedelta = timedelta(seconds=8)
-    answer: timedelta = timedelta(seconds=4)
-    first_retry: timedelta = timedelta(seconds=1)
-    longest_retry: timedelta = timedelta(seconds=60)
-    pulse: timedelta = timedelta(seconds=15)
 
 
 class Link:
@@ -333,7 +303,7 @@ class Link:
         """Connect, or not: whatever goes wrong, the thread lives and tries again. A dead one would be mute for ever."""
         try:
             return await self._connect(make)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is logged whole, and the next try says it again
             self._why_not = f"TWS at {self.address} cannot be used: {error!r}"
             _log.exception("connecting to TWS at %s failed", self.address)
             return False
@@ -354,7 +324,7 @@ class Link:
                 await self._unless_ended(
                     client.connectAsync(self.address.host, self.address.port, self.address.client_id, None)
                 )
-                self._check_account(client.getAccounts())
+                require_account(self.address, client.getAccounts())
                 # A counter that TWS sets back is not followed: an id that was used changes the order that has it.
                 self._next_id = max(self._next_id, client.getReqId())
                 await self.pull(limit)
@@ -386,23 +356,6 @@ class Link:
             for task in (trying, ended):
                 task.cancel()
             await asyncio.gather(trying, ended, return_exceptions=True)
-
-    def _check_account(self, accounts: Sequence[str]) -> None:
-        wanted, paper = self.address.account, self.address.paper
-        if wanted not in accounts:
-            raise InvalidInput(
-                f"TWS at {self.address} does not manage the account {wanted}, only {', '.join(accounts)}",
-                where="ibkr",
-                mend="Give one of these, or log TWS in with the user that has the account",
-            )
-        # The accounts of the paper system begin with a D.
-        if wanted.startswith("D") != paper:
-            is_paper = "a paper account" if not paper else "a live account"
-            raise InvalidInput(
-                f"{wanted} is {is_paper}, and {'a paper' if paper else 'a live'} one is configured",
-                where="ibkr",
-                mend="Make the profile, the account and the port agree; nothing was sent",
-            )
 
     def _refuse(self, refusal: InvalidInput) -> None:
         self._refusal = refusal

@@ -1,29 +1,22 @@
 # ruff: noqa: N802, N803 - the vendor's client calls these methods by its own names.
 """What TWS has said: every message that the vendor's client decodes lands here, and is kept as it was meant.
 
-Here belong the memory of orders, executions and commissions, and the answers that are waited for. Nothing is sent from
+Here belong the meaning of each message and the answers that are waited for; what is kept is `ibkr_memory`. Nothing is sent from
 here, and nothing is concluded: which answer a call gets is `ibkr_desk`'s. Everything runs on the connection's own loop.
-
-The vendor's own memory of orders (its class `IB`) is not used: it is empty after a dropped socket, calls an order
-cancelled at any error that it does not know, and shows states that TWS never sent.
-
-An order is kept by its permId. Within one connection TWS also names it by client and orderId; these can be given
-anew after TWS was restarted, so that half of the memory ends with its connection.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from dataclasses import replace
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
+from trading_platform.brokers.ibkr_codes import Meaning
+from trading_platform.brokers.ibkr_memory import Memory, Told, TwsExecution, order_from
 from trading_platform.brokers.ibkr_orders import TwsOrder, dollars, platform_symbol
 from trading_platform.domain.clock import Clock
 
@@ -35,7 +28,6 @@ POSITIONS: Final = "positions"
 TIME: Final = "time"
 """Questions that TWS answers without an id, so that only one of a kind is asked at a time."""
 
-_KEPT: Final = timedelta(days=3)
 _NO_NUMBER: Final = 1e300
 """TWS sends the largest double where it has no number."""
 
@@ -48,46 +40,7 @@ class RequestRefused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An error message about one order."""
-
-    code: int
-    text: str
-
-    @property
-    def meaning(self) -> Meaning:
-        """What its number means."""
-        return meaning_of(self.code)
-
-    def __str__(self) -> str:
-        return f"{self.text} (TWS {self.code})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwsExecution:
-    """One execution in its last correction. `identity` is TWS's id without the number of the correction."""
-
-    identity: str
-    revision: str
-    perm_id: int
-    client_id: int
-    order_id: int
-    order_ref: str
-    symbol: str
-    side: str
-    shares: int
-    price: Decimal
-    time: datetime
-    first_heard: datetime
-
-    @property
-    def execution_id(self) -> str:
-        """TWS's whole id, which its commission is told for."""
-        return f"{self.identity}.{self.revision}"
-
-
-class Heard:
+class Heard(Memory):
     """The receiving end of the vendor's client, in the place of its own.
 
     Args:
@@ -100,20 +53,13 @@ class Heard:
     def __init__(self, *, clock: Clock, account: str, time_zone: str, on_system: Callable[[int, str], None]) -> None:
         # The vendor's decoder asks its receiver for this.
         self.ib = SimpleNamespace(TimezoneTWS=time_zone)
-        self._clock, self._account, self._on_system = clock, account, on_system
-        self.orders: dict[int, TwsOrder] = {}
-        self.executions: dict[str, TwsExecution] = {}
-        self.commissions: dict[str, Decimal] = {}
-        self._shares: Counter[Hashable] = Counter()
-        self._families: dict[tuple[int, int, str], set[int]] = {}
+        self._account, self._on_system = account, on_system
+        super().__init__(clock)
         self.begin_connection()
 
     def begin_connection(self) -> None:
         """Forget what was true of the last connection alone: ids of this client, errors, open questions."""
-        self._forget_old()
-        self.perm_ids: dict[tuple[int, int], int] = {}
-        self.errors: dict[int, list[Told]] = {}
-        self.highest_id = 0
+        self.forget_connection()
         self.packets = 0
         self._early: dict[tuple[int, int], tuple[str, int]] = {}
         self._asked: dict[Hashable, tuple[asyncio.Future[list[Any]], list[Any]]] = {}
@@ -146,23 +92,6 @@ class Heard:
                 future.exception()
         self._asked.clear()
         self._wake()
-
-    def order_of(self, client_id: int, order_id: int) -> TwsOrder | None:
-        """The order that this connection knows by these ids."""
-        return self.orders.get(self.perm_ids.get((client_id, order_id), 0))
-
-    def executed(self, order: TwsOrder) -> int:
-        """Shares of an order's executions, as far as they were heard of."""
-        return self._shares[order.perm_id]
-
-    def executed_by_id(self, client_id: int, order_id: int, symbol: str) -> int:
-        """The same for an order of which only its client's id is known."""
-        return self._shares[(client_id, order_id, symbol)]
-
-    def legs_beside(self, order: TwsOrder) -> list[TwsOrder]:
-        """Every leg of the entry that `order` is a leg of, itself included."""
-        family = self._families.get((order.client_id, order.parent_id, order.symbol), set())
-        return [self.orders[perm_id] for perm_id in family]
 
     # What the vendor's client calls.
 
@@ -220,12 +149,12 @@ class Heard:
         self.highest_id = max(self.highest_id, orderId)
         status, filled = self._early.pop(key, (orderState.status, 0))
         known = self.orders.get(order.permId)
-        fresh = _order_from(contract, order, orderId)
+        fresh = order_from(contract, order, orderId)
         if known is not None:
             # Messages come in no fixed order: what has ended stays so, and shares that filled stay filled.
             status, filled = (known.status if known.has_ended else status), max(filled, known.filled)
             fresh = replace(fresh, refusal=known.refusal, ended_by=known.ended_by, ended_at=known.ended_at)
-        self._keep(replace(fresh, status=status, filled=filled))
+        self.keep(replace(fresh, status=status, filled=filled))
         self.perm_ids[key] = order.permId
         if OPEN_ORDERS in self._asked:
             self._asked[OPEN_ORDERS][1].append(order.permId)
@@ -257,14 +186,14 @@ class Heard:
         self.perm_ids[key] = permId
         if known.has_ended and status != "Filled":
             status = known.status
-        self._keep(replace(known, status=status, filled=max(known.filled, int(filled))))
+        self.keep(replace(known, status=status, filled=max(known.filled, int(filled))))
 
     def completedOrder(self, contract: Any, order: Any, orderState: Any) -> None:
         """An order that ended today. It comes without the client's ids, and a filled one without its quantity."""
         if order.account not in ("", self._account):
             return
         known = self.orders.get(order.permId)
-        fresh = _order_from(contract, order, 0)
+        fresh = order_from(contract, order, 0)
         if known is not None:
             fresh = replace(
                 fresh,
@@ -277,7 +206,7 @@ class Heard:
                 ended_at=known.ended_at,
             )
         filled = 0 if order.filledQuantity > _NO_NUMBER else int(order.filledQuantity)
-        self._keep(
+        self.keep(
             replace(
                 fresh,
                 status=orderState.status,
@@ -317,10 +246,7 @@ class Heard:
             time=execution.time,
             first_heard=known.first_heard if known else self._clock.now(),
         )
-        self.executions[identity] = done
-        if known is not None:
-            self._count(known, -1)
-        self._count(done, 1)
+        self.keep_execution(done)
         if reqId in self._asked:
             self._asked[reqId][1].append(identity)
 
@@ -368,28 +294,6 @@ class Heard:
 
     # What these share.
 
-    def _keep(self, order: TwsOrder) -> None:
-        if order.has_ended and order.ended_at is None:
-            order = replace(order, ended_at=self._clock.now())
-        self.orders[order.perm_id] = order
-        if order.parent_id:
-            self._families.setdefault((order.client_id, order.parent_id, order.symbol), set()).add(order.perm_id)
-
-    def _count(self, done: TwsExecution, sign: int) -> None:
-        for key in (done.perm_id, (done.client_id, done.order_id, done.symbol)):
-            self._shares[key] += sign * done.shares
-
-    def _forget_old(self) -> None:
-        """A process that runs for weeks does not keep all their orders: TWS itself keeps one day's."""
-        before = self._clock.now() - _KEPT
-        for order in [one for one in self.orders.values() if one.ended_at is not None and one.ended_at < before]:
-            del self.orders[order.perm_id]
-            self._families.get((order.client_id, order.parent_id, order.symbol), set()).discard(order.perm_id)
-        for done in [one for one in self.executions.values() if one.time < before]:
-            del self.executions[done.identity]
-            self.commissions.pop(done.execution_id, None)
-            self._count(done, -1)
-
     def _end(self, key: Hashable) -> None:
         if self._owed.get(key, 0) > 0:
             self._owed[key] -= 1
@@ -413,24 +317,3 @@ class Heard:
             if isinstance(moment, datetime):
                 return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.ib.TimezoneTWS))
         return None
-
-
-def _order_from(contract: Any, order: Any, order_id: int) -> TwsOrder:
-    return TwsOrder(
-        perm_id=order.permId,
-        client_id=order.clientId,
-        order_id=order_id,
-        parent_id=order.parentId,
-        oca_group=order.ocaGroup,
-        order_ref=order.orderRef,
-        symbol=platform_symbol(contract.symbol if contract.secType == "STK" else contract.localSymbol),
-        action=order.action,
-        order_type=order.orderType,
-        tif=order.tif,
-        limit=order.lmtPrice,
-        stop=order.auxPrice,
-        total=int(order.totalQuantity),
-        filled=0,
-        status="",
-        contract=contract,
-    )

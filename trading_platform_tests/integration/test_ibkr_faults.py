@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from trading_platform.brokers.ibkr import IbkrBroker
+from trading_platform.brokers.ibkr_address import Patience
 from trading_platform.brokers.ibkr_budget import MessageBudget
-from trading_platform.brokers.ibkr_link import Link, Patience
+from trading_platform.brokers.ibkr_link import Link
 from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import (
     Absent,

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from trading_platform.brokers.ibkr import IbkrBroker
+from trading_platform.brokers.ibkr_address import Patience
 from trading_platform.brokers.ibkr_budget import MessageBudget
-from trading_platform.brokers.ibkr_link import Patience
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform_tests.vendors.tws.server import ACCOUNT, LocalTws
 
