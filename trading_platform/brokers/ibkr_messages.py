@@ -1,8 +1,8 @@
 # ruff: noqa: N802, N803 - the vendor's client calls these methods by its own names.
 """What TWS has said: every message that the vendor's client decodes lands here, and is kept as it was meant.
 
-Here belong the meaning of each message and the answers that are waited for; what is kept is `ibkr_memory`. Nothing is sent from
-here, and nothing is concluded: which answer a call gets is `ibkr_desk`'s. Everything runs on the connection's own loop.
+Here belong the meaning of each message and the answers that are waited for; what is kept is `ibkr_memory`. Nothing is
+sent from here, and nothing is concluded: which answer a call gets is `ibkr_desk`'s. It all runs on the connection's loop.
 """
 
 import asyncio

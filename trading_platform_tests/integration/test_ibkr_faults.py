@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -190,6 +191,13 @@ def test_an_entry_whose_target_is_refused_is_taken_back_from_the_book(venue: Ibk
     assert isinstance(answer, Rejected)
     venue.pass_minutes(1)
     assert venue.tws.exchange.open_orders == []
+    assert venue.tws.exchange.executions == []
+
+
+def test_tws_works_nothing_of_an_order_before_its_last_leg_has_come(venue: IbkrVenue) -> None:
+    venue.tws.fault("place", Kind.DROP_BEFORE, ref="a-stop")
+    assert isinstance(venue.broker.submit(buying("a", 100, stop="9.50"), venue.deadline()), Unknown)
+    venue.pass_minutes(1)
     assert venue.tws.exchange.executions == []
 
 
@@ -395,7 +403,7 @@ def test_a_client_id_that_is_free_in_a_moment_is_waited_for(venue: IbkrVenue) ->
         coming = pool.submit(venue.opened)
         venue.wait_for(lambda: venue.tws.requests.count("start") > 1)
         venue.broker.close()
-        venue.broker = coming.result(10)
+        venue.broker = coming.result(4)
     submit(venue, "a")
 
 
@@ -473,6 +481,34 @@ def test_an_id_that_is_taken_as_tws_gives_it_changes_the_order_that_has_it(
     assert [order.ref for order in venue.tws.exchange.open_orders] == ["b"]
 
 
+def test_an_order_that_met_a_used_id_is_not_taken_for_the_one_that_has_it(
+    venue: IbkrVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Link, "skip_ids", lambda _: None)
+    submit(venue, "a", limit="9.50")
+    venue.broker.close()
+    venue.tws.restart(next_id=1)
+    venue.broker = venue.opened()
+    answer = venue.broker.submit(buying("b", 30, symbol="SPY", limit="9.60"), venue.deadline(SOON))
+    assert isinstance(answer, Unknown)
+    assert [order.ref for order in venue.tws.exchange.open_orders] == ["a"]
+    assert venue.broker.find("b") == Absent()
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_a_new_process_knows_an_order_by_its_second_perm_id(venue: IbkrVenue, times: int) -> None:
+    submit(venue, "a", 250, symbol="SPY")
+    venue.pass_minutes(1)
+    venue.broker.close()
+    with venue.tws.lock:
+        (order,) = live(venue, "a")
+        order.perm_id = venue.tws.exchange.next_perm_id()
+    venue.broker = venue.opened()
+    venue.pass_minutes(times)
+    shown = found(venue, "a")
+    assert (shown.state, shown.quantity, shown.filled) == (OrderState.PARTIALLY_FILLED, 250, 100 + 100 * times)
+
+
 def test_a_second_perm_id_is_the_same_order(venue: IbkrVenue) -> None:
     submit(venue, "a", 250, symbol="SPY")
     venue.pass_minutes(1)
@@ -536,6 +572,41 @@ def test_a_correction_is_the_same_execution_with_other_figures(venue: IbkrVenue)
     assert (before.price, after.price) == (Decimal(10), Decimal("9.99"))
 
 
+def test_a_correction_stands_when_the_first_word_comes_again(venue: IbkrVenue) -> None:
+    submit(venue, "a")
+    venue.pass_minutes(1)
+    venue.broker.executions(EARLIEST)
+    with venue.tws.lock:
+        (done,) = venue.tws.exchange.executions
+        venue.tws.exchange.night()
+        for revision, price in (("02", "9.99"), ("01", "10")):
+            done.execution_id = f"{done.execution_id[:-2]}{revision}"
+            done.price = Decimal(price)
+            venue.tws.tell_again(done)
+    (execution,) = venue.broker.executions(EARLIEST)
+    assert execution.price == Decimal("9.99")
+
+
+def test_a_bust_is_no_execution_any_more(venue: IbkrVenue) -> None:
+    submit(venue, "a")
+    venue.pass_minutes(1)
+    with venue.tws.lock:
+        (done,) = venue.tws.exchange.executions
+        done.execution_id, done.shares = f"{done.execution_id[:-2]}02", 0
+        venue.tws.tell_again(done)
+    assert venue.broker.executions(EARLIEST) == ()
+
+
+def test_a_status_that_comes_late_does_not_bring_an_order_back(venue: IbkrVenue) -> None:
+    submit(venue, "a", limit="9.50")
+    assert isinstance(venue.broker.cancel("a", venue.deadline()), Accepted)
+    with venue.tws.lock:
+        venue.tws.exchange.night()
+        (order,) = venue.tws.exchange.of("a")
+        venue.tws.tell_status(order, "Submitted")
+    assert found(venue, "a").state is OrderState.CANCELLED
+
+
 def test_executions_of_yesterday_are_remembered_by_the_process_that_saw_them(venue: IbkrVenue) -> None:
     submit(venue, "a")
     venue.pass_minutes(1)
@@ -560,6 +631,24 @@ def test_without_room_for_its_messages_an_order_is_certainly_not_sent(open_venue
     placed = len(venue.tws.exchange.orders)
     assert venue.broker.open_orders() is not None
     assert len(venue.tws.exchange.orders) == placed
+
+
+class _Sleepy(MessageBudget):
+    """The process stands still between its last look at the deadline and its write."""
+
+    def spend(self, count: int, now: float) -> None:
+        super().spend(count, now)
+        if count == 3:
+            time.sleep(0.3)
+
+
+def test_an_order_whose_deadline_passes_while_the_process_stands_still_is_not_sent(open_venue: Open) -> None:
+    venue = open_venue(budget=_Sleepy(most=100, for_questions=100))
+    submit(venue, "warm", 1)
+    answer = venue.broker.submit(buying("a", 100, stop="9.50", target="10.50"), venue.deadline(0.2))
+    assert isinstance(answer, Rejected)
+    assert answer.reason == "not sent: the deadline had passed"
+    assert venue.tws.exchange.of("a") == []
 
 
 def test_no_order_is_sent_around_the_nightly_restart(venue: IbkrVenue) -> None:

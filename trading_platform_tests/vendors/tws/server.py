@@ -393,6 +393,13 @@ class LocalTws:
         with self.lock:
             self._to(done.client_id, self._execution(done, -1), wire.commission(done))
 
+    def tell_status(self, order: WorkingOrder, status: str) -> None:
+        """A status that is late: the order has gone on since."""
+        with self.lock:
+            now, order.status = order.status, status
+            self._to(order.client_id, wire.order_status(order))
+            order.status = now
+
     def _open(self, order: WorkingOrder) -> bytes:
         return wire.open_order(order, self.exchange.conid(order.symbol), self.accounts[0])
 
