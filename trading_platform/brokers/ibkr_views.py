@@ -1,0 +1,167 @@
+"""What TWS shows, in the platform's words: looking up an order, what works, what was executed.
+
+Nothing here changes anything. Every answer is pulled anew, and completed from memory with what TWS has forgotten. Runs
+on the connection's loop.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from trading_platform.brokers.ibkr_link import Link
+from trading_platform.brokers.ibkr_orders import TwsOrder, reported
+from trading_platform.domain.orders import Absent, BrokerOrder, Execution, Found, Side, Unknown
+
+_NO_FEE: Final = Decimal(0)
+_COMMISSION_WAIT: Final = 1.0
+"""Seconds that a call waits for commissions: they come right after their executions, as a rule."""
+
+
+class Views:
+    """Looks over one link.
+
+    Args:
+        link: the connection.
+        settle: an id that TWS does not show is absent only once the connection has stood, and the id's own message has
+            been away, for so long: what went out over a connection that broke may arrive after its successor.
+    """
+
+    def __init__(self, link: Link, *, settle: timedelta) -> None:
+        self._link, self._heard, self._settle = link, link.heard, settle
+        self._sent_at: dict[str, datetime] = {}
+
+    def note_sent(self, order_ref: str) -> None:
+        """An order with this id is about to be written."""
+        self._sent_at[order_ref] = self._link.clock.now()
+
+    async def find(self, intent_id: str, limit: float) -> Found | Absent | Unknown:
+        """Look for an order among open and ended ones and executions: the oldest one of this id.
+
+        Absent is only what TWS shows nowhere over a connection that is sound and has settled.
+        """
+        link = self._link
+        link.require_ready()
+        await link.pull(limit)
+        listed = link.open_now | link.completed_now
+        named = [one for one in self._orders_and_orphans() if one.order_ref == intent_id]
+        # TWS can give an order a second permId when it restarts: what it does not list any more, and never saw end, is
+        # the same order under the first.
+        shown = [one for one in named if one.perm_id in listed or one.has_ended]
+        if shown:
+            return Found(order=self.shown(min(shown, key=lambda one: one.perm_id)))
+        if named:
+            return Unknown(reason="TWS knew this order, and does not list it any more")
+        now = link.clock.now()
+        since = max(link.ready_since, self._sent_at.get(intent_id, link.ready_since))
+        if now - since < self._settle:
+            return Unknown(reason=f"not seen yet, {(now - since).total_seconds():.1f} seconds after it could be sent")
+        if not link.is_healthy:
+            return Unknown(reason=link.why_not)
+        return Absent()
+
+    def _orders_and_orphans(self) -> list[TwsOrder]:
+        """Every order that was heard of, and those of which only executions are known."""
+        heard = self._heard
+        orphans: dict[int, TwsOrder] = {}
+        for done in heard.executions.values():
+            if done.perm_id in heard.orders or self._is_renumbered(done.perm_id, done.order_ref):
+                continue
+            known = orphans.get(done.perm_id)
+            filled = done.shares + (known.filled if known else 0)
+            orphans[done.perm_id] = TwsOrder(
+                perm_id=done.perm_id,
+                client_id=done.client_id,
+                order_id=done.order_id,
+                parent_id=0,
+                oca_group="",
+                order_ref=done.order_ref,
+                symbol=done.symbol,
+                action="BUY" if done.side == "BOT" else "SELL",
+                order_type="MKT",
+                tif="DAY",
+                limit=0.0,
+                stop=0.0,
+                total=filled,
+                filled=filled,
+                status="Filled",
+                contract=None,
+            )
+        return [*heard.orders.values(), *orphans.values()]
+
+    def _is_renumbered(self, perm_id: int, order_ref: str) -> bool:
+        """Whether the order of these executions is listed under another permId."""
+        listed = self._link.open_now | self._link.completed_now
+        return any(
+            one.order_ref == order_ref and one.perm_id != perm_id and one.perm_id in listed
+            for one in self._heard.orders.values()
+        )
+
+    async def open_orders(self, limit: float) -> tuple[BrokerOrder, ...]:
+        """Every order of the account that works, by permId."""
+        await self._link.pull_open(limit)
+        await self._link.pull_executions(limit)
+        working = [self._heard.orders[perm_id] for perm_id in sorted(self._link.open_now)]
+        return tuple(self.shown(one) for one in working if not one.has_ended)
+
+    def shown(self, order: TwsOrder) -> BrokerOrder:
+        """An order as the port shows it."""
+        listed_open = order.perm_id in self._link.open_now
+        known = replace(order, filled=max(order.filled, self._heard.executed(order)))
+        return reported(known, self.open_quantity(known), listed_open=listed_open)
+
+    def open_quantity(self, order: TwsOrder) -> int:
+        """Shares that an order may still fill. A leg's are at most those that its entry bought and no leg sold."""
+        left = max(order.total - order.filled, 0)
+        bought = self._bought_by_parent(order)
+        if bought is None:
+            return left
+        sold = sum(max(one.filled, self._heard.executed(one)) for one in self._heard.legs_beside(order))
+        return max(min(left, bought - sold), 0)
+
+    def _bought_by_parent(self, leg: TwsOrder) -> int | None:
+        """What the entry of a leg has filled; None for an order that is no leg, or whose entry is not known any more."""
+        if leg.parent_id == 0:
+            return None
+        executed = self._heard.executed_by_id(leg.client_id, leg.parent_id, leg.symbol)
+        key = (leg.client_id, leg.parent_id, leg.symbol)
+        parents = [one for one in self._heard.orders.values() if (one.client_id, one.order_id, one.symbol) == key]
+        if parents:
+            # An id that was given anew belongs to the newer order.
+            return max(max(parents, key=lambda one: one.perm_id).filled, executed)
+        return executed or None
+
+    async def executions(self, patience: timedelta, limit: float) -> tuple[Execution, ...]:
+        """Every execution that was heard of, by time, in its last correction.
+
+        One whose commission has not come is held back: booked with another fee it would never agree with TWS again.
+        Held back for longer than `patience`, it is shown without a fee: an execution must not be lost for its fee.
+        """
+        link, heard = self._link, self._heard
+        await link.pull_executions(limit)
+
+        def all_priced() -> bool | None:
+            return all(one.execution_id in heard.commissions for one in heard.executions.values()) or None
+
+        with contextlib.suppress(TimeoutError):
+            await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + _COMMISSION_WAIT))
+        now = link.clock.now()
+        shown = [
+            Execution(
+                execution_id=one.identity,
+                broker_order_id=str(one.perm_id),
+                intent_id=one.order_ref or f"ibkr-{one.perm_id}",
+                symbol=one.symbol,
+                side=Side.BUY if one.side == "BOT" else Side.SELL,
+                quantity=one.shares,
+                price=one.price,
+                fee=heard.commissions.get(one.execution_id, _NO_FEE),
+                time=one.time,
+            )
+            for one in heard.executions.values()
+            # A bust leaves an execution of no shares.
+            if one.shares > 0 and (one.execution_id in heard.commissions or now - one.first_heard >= patience)
+        ]
+        return tuple(sorted(shown, key=lambda one: (one.time, one.execution_id)))
