@@ -42,6 +42,7 @@ from trading_platform.marketdata.providers.parquet_files import ParquetFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
 from trading_platform.marketdata.quality import judge
 from trading_platform.marketdata.store import BarStore, store_name
+from trading_platform.orders.routing import Routes
 from trading_platform.strategies.registry import Loaded, load_all
 
 _BASIS_POINTS_PER_PERCENT: Final = 100
@@ -153,7 +154,7 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
         made.callback(broker.close)
         parts = Parts(
             ledger=ledger,
-            broker=broker,
+            routes=Routes(brokers=(broker,)),
             provider=provider,
             calendar=calendar,
             clock=clock,

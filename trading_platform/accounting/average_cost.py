@@ -79,6 +79,7 @@ class _Book:
     holding: Any = field(default_factory=lambda: empty_records(1, holding_t)[0])
     opened_at: datetime | None = None
     opened_by: str | None = None
+    venue: str | None = None
 
 
 def fold(fills: Iterable[Fill]) -> dict[tuple[str, str], Position]:
@@ -129,12 +130,12 @@ def _book_fill(book: _Book, fill: Fill) -> None:
     price, fee = _units(fill.price, where), _units(fill.fee, where)
     if fill.side is Side.BUY:
         if book.holding["quantity"] == 0:
-            book.opened_at, book.opened_by = fill.time, fill.intent_id
+            book.opened_at, book.opened_by, book.venue = fill.time, fill.intent_id, fill.venue
         outcome = buy(book.holding, fill.quantity, price, fee)
     else:
         outcome = sell(book.holding, fill.quantity, price, fee)
         if book.holding["quantity"] == 0:
-            book.opened_at = book.opened_by = None
+            book.opened_at = book.opened_by = book.venue = None
     if outcome == OVERSOLD:
         held = int(book.holding["quantity"])
         raise Inconsistent(f"{where} sells {fill.quantity} {fill.symbol} of {fill.strategy}, which holds {held}")
@@ -160,6 +161,7 @@ def _position(key: tuple[str, str], book: _Book) -> Position:
         round_trips=int(holding["round_trips"]),
         opened_at=book.opened_at,
         opened_by=book.opened_by,
+        venue=book.venue,
     )
 
 

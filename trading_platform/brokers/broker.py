@@ -5,19 +5,18 @@ Adapters wrap their vendor's errors: a method that sends answers with a value, a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from trading_platform.domain.orders import (
     Absent,
-    Accepted,
+    Answer,
     BrokerOrder,
     Execution,
     Found,
     Order,
     OrderType,
-    Rejected,
     TimeInForce,
     Unknown,
 )
@@ -45,6 +44,10 @@ class Capabilities:
     fractions: bool
     lot: int
     legs_follow_fills: bool = True
+    settle: timedelta = timedelta(0)
+    """How long what was sent without an answer may still arrive: until then nobody may call it absent."""
+    forgets_overnight: bool = False
+    """Whether it tells nothing of the ended orders and the executions of earlier days."""
 
 
 class Broker(Protocol):
@@ -60,14 +63,14 @@ class Broker(Protocol):
         """What it can do."""
         ...
 
-    def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
-        """Place an order. No answer by `deadline` is `Unknown`.
+    def submit(self, order: Order, deadline: datetime) -> Answer:
+        """Place an order. No answer by `deadline` is `Unknown`; where nothing has left for certain, `NotSent`.
 
         A venue that refuses repeated ids answers a repeated one with the order that has it, `Accepted`: it is there.
         """
         ...
 
-    def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
         """Cancel what is left of an order. `Rejected` if nothing is left or it is not known.
 
         What is attached to a cancelled entry goes on protecting what the entry has filled, wherever it waited before.
@@ -75,7 +78,7 @@ class Broker(Protocol):
         """
         ...
 
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
         """Leave at most `quantity` shares of an order open; 0 cancels it. It never increases an order.
 
         A bracket's stop and target are for the same shares: reducing one reduces the other.

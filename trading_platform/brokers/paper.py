@@ -30,14 +30,16 @@ from trading_platform.brokers.order_checks import Refused
 from trading_platform.brokers.order_entry import BarSource, OrderEntry, SessionOf
 from trading_platform.brokers.paper_book import PaperBook
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import InvalidInput, OutcomeUnknown
+from trading_platform.domain.errors import InvalidInput, OutcomeUnknown, TemporaryError
 from trading_platform.domain.money import BASIS_POINTS
 from trading_platform.domain.orders import (
     Absent,
     Accepted,
+    Answer,
     BrokerOrder,
     Execution,
     Found,
+    NotSent,
     Order,
     OrderType,
     Rejected,
@@ -130,15 +132,15 @@ class PaperExchange:
         with self._lock:
             self._book.close()
 
-    def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def submit(self, order: Order, deadline: datetime) -> Answer:
         """Place an order, with what is attached to it. It is in the book before this answers."""
         return self._answer(deadline, lambda now: self._entry.place(order, now, self._matching.matched_until))
 
-    def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
         """Cancel what is left of the oldest open order with this id, and the other leg of its bracket."""
         return self._answer(deadline, lambda _: self._entry.leave(intent_id, 0))
 
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
         """Leave at most `quantity` shares of the oldest open order with this id, and of the other leg of its bracket.
 
         0 cancels them.
@@ -178,7 +180,7 @@ class PaperExchange:
             self._matching.advance(self._clock.now())
             yield
 
-    def _answer(self, deadline: datetime, act: Callable[[datetime], int]) -> Accepted | Rejected | Unknown:
+    def _answer(self, deadline: datetime, act: Callable[[datetime], int]) -> Answer:
         """Do `act` in one transaction at the present moment, and say how it went."""
         with self._lock:
             now = self._clock.now()
@@ -193,6 +195,8 @@ class PaperExchange:
                 return Rejected(reason=str(refusal))
             except OutcomeUnknown as error:
                 return Unknown(reason=str(error))
+            except TemporaryError as error:
+                return NotSent(reason=str(error))
             return Accepted(broker_order_id=self._book.order_name(identity))
 
 

@@ -16,6 +16,14 @@ class CommandAction(StrEnum):
     """Let a strategy enter a symbol again after rule 12 has disabled the pair."""
     FLATTEN = "flatten"
     """Sell everything that is held, and enter nothing for the rest of a session."""
+    HALT = "halt"
+    """Enter nothing any more, in whatever session; exits go on."""
+    RESUME = "resume"
+    """End a HALT."""
+    CANCEL_ALL = "cancel_all"
+    """Cancel every open order, protective ones included."""
+    CLOSE_ALL = "close_all"
+    """Cancel every open order and sell every position, now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +31,8 @@ class Command:
     """One recorded command.
 
     `id` rises with each command of the ledger. `at` is the moment by the clock of the process that took the command,
-    `recorded_at` by the database's. ENABLE names `strategy` and `symbol`, FLATTEN names `session`.
+    `recorded_at` by the database's. ENABLE names `strategy` and `symbol`; FLATTEN, CANCEL_ALL and CLOSE_ALL name
+    `session`; HALT and RESUME name neither.
     """
 
     id: int

@@ -5,7 +5,8 @@ Compiled are the steps, the decision kernel, the fill model, fees and accounting
 the plain one give the same bits. `NUMBA_DISABLE_JIT=1` in the environment runs everything uncompiled.
 
 Numba's cache looks only at the file that holds a function, so a change in a function that it calls from another file
-would leave stale machine code. The cache folder is therefore named by a hash of all the package's sources.
+would leave stale machine code. The cache folder is therefore named by a hash of all sources that machine code can come
+from, `COMPILED_FROM`; a test holds that every compiled function imports from these alone.
 
 While something compiles, Ctrl-C waits for its end.
 """
@@ -29,11 +30,25 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba fills it at import
 
 
+COMPILED_FROM: Final = (
+    "accounting",
+    "brokers/fees.py",
+    "brokers/fill_model.py",
+    "domain",
+    "portfolio",
+    "risk",
+    "strategies",
+)
+"""The rooms and modules of the package that compiled functions live in, and import from."""
+
+
 def _compiled_folder() -> Path | None:
     """A folder that is named by the sources, or None (then nothing is cached)."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(package.rglob("*.py")):
+    places = [package / name for name in COMPILED_FROM]
+    sources = [source for place in places for source in ([place] if place.is_file() else place.rglob("*.py"))]
+    for source in sorted(sources):
         digest.update(source.relative_to(package).as_posix().encode())
         digest.update(source.read_bytes())
     return cache_folder(f"kernel-{digest.hexdigest()[:16]}")

@@ -9,7 +9,10 @@ from trading_platform.domain.orders import Execution, Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One booked execution, with the strategy that its intent belongs to. Prices and fees in dollars."""
+    """One booked execution, with the strategy that its intent belongs to. Prices and fees in dollars.
+
+    `venue` is the broker that reported it, and holds what was bought.
+    """
 
     execution_id: str
     intent_id: str
@@ -20,6 +23,7 @@ class Fill:
     price: Decimal
     fee: Decimal
     time: datetime
+    venue: str = "paper"
 
 
 def agrees(execution: Execution, fill: Fill) -> bool:
@@ -53,3 +57,5 @@ class Position:
     round_trips: int
     opened_at: datetime | None
     opened_by: str | None
+    venue: str | None = None
+    """The broker that holds it: where it was opened."""

@@ -12,17 +12,27 @@ from typing import Final
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.orders import OrderEvent, OrderState
 
-_ENDINGS: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
+_ENDINGS: Final = frozenset(
+    {OrderState.FILLED, OrderState.CANCELLED, OrderState.REPLACED, OrderState.EXPIRED, OrderState.REJECTED}
+)
 _FIRST_ANSWERS: Final = frozenset({OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED, OrderState.APPLIED})
+_PENDING: Final = frozenset({OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE})
+_WORKING: Final = frozenset({OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED})
 
 STEPS: Final[Mapping[OrderState, frozenset[OrderState]]] = MappingProxyType(
     {
-        OrderState.INTENDED: _FIRST_ANSWERS | _ENDINGS | {OrderState.UNKNOWN},
+        # What is found at the broker, or is withheld, needs no sending. So it is with what an older version has sent.
+        OrderState.INTENDED: _FIRST_ANSWERS | _ENDINGS | {OrderState.SENDING, OrderState.UNKNOWN},
+        # Back to INTENDED: it has certainly not left.
+        OrderState.SENDING: _FIRST_ANSWERS | _ENDINGS | {OrderState.INTENDED, OrderState.UNKNOWN},
         OrderState.UNKNOWN: _FIRST_ANSWERS | _ENDINGS,
-        OrderState.ACKNOWLEDGED: _ENDINGS | {OrderState.PARTIALLY_FILLED},
-        OrderState.PARTIALLY_FILLED: _ENDINGS - {OrderState.REJECTED} | {OrderState.PARTIALLY_FILLED},
+        OrderState.ACKNOWLEDGED: _ENDINGS | _PENDING | {OrderState.PARTIALLY_FILLED},
+        OrderState.PARTIALLY_FILLED: _ENDINGS - {OrderState.REJECTED} | _PENDING | {OrderState.PARTIALLY_FILLED},
+        OrderState.PENDING_CANCEL: _ENDINGS - {OrderState.REJECTED} | _WORKING | _PENDING,
+        OrderState.PENDING_REPLACE: _ENDINGS - {OrderState.REJECTED} | _WORKING | _PENDING,
         OrderState.FILLED: frozenset(),
         OrderState.CANCELLED: frozenset(),
+        OrderState.REPLACED: frozenset(),
         OrderState.EXPIRED: frozenset(),
         OrderState.REJECTED: frozenset(),
         OrderState.APPLIED: frozenset(),
@@ -50,7 +60,10 @@ def step(
     at: datetime,
     broker_order_id: str | None = None,
     detail: str = "",
+    venue: str | None = None,
 ) -> OrderEvent:
     """The event that takes an order from `state` to `then`. Raises `Inconsistent` if that cannot happen."""
     require_can_follow(intent_id, state, then)
-    return OrderEvent(intent_id=intent_id, state=then, at=at, broker_order_id=broker_order_id, detail=detail)
+    return OrderEvent(
+        intent_id=intent_id, state=then, at=at, broker_order_id=broker_order_id, detail=detail, venue=venue
+    )

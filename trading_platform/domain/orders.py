@@ -38,32 +38,43 @@ class TimeInForce(StrEnum):
 
 
 class IntentKind(StrEnum):
-    """What an intent is for. CANCEL and REDUCE act on another order, named by `target`."""
+    """What an intent is for. CANCEL and REDUCE act on another order, named by `target`.
+
+    A TARGET is a limit sale that rests at the broker beside a STOP, for the same shares.
+    """
 
     ENTRY = "entry"
     EXIT = "exit"
     STOP = "stop"
+    TARGET = "target"
     CANCEL = "cancel"
     REDUCE = "reduce"
 
     @property
     def is_order(self) -> bool:
         """Whether it makes an order of its own at the broker."""
-        return self in (IntentKind.ENTRY, IntentKind.EXIT, IntentKind.STOP)
+        return self not in (IntentKind.CANCEL, IntentKind.REDUCE)
 
 
 class OrderState(StrEnum):
     """Where an intent stands. The permitted steps are in `lifecycle`.
 
-    APPLIED ends a CANCEL or REDUCE: the broker has made the change.
+    SENDING is noted before the call, so that what stands as INTENDED has certainly never left. PENDING_CANCEL and
+    PENDING_REPLACE are of the order that a CANCEL or REDUCE acts on, from that one's sending until its outcome shows.
+    REPLACED ends an order in whose place somebody else has put another. APPLIED ends a CANCEL or REDUCE: the broker has
+    made the change.
     """
 
     INTENDED = "intended"
+    SENDING = "sending"
     ACKNOWLEDGED = "acknowledged"
     PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
     UNKNOWN = "unknown"
     FILLED = "filled"
     CANCELLED = "cancelled"
+    REPLACED = "replaced"
     EXPIRED = "expired"
     REJECTED = "rejected"
     APPLIED = "applied"
@@ -75,7 +86,14 @@ class OrderState(StrEnum):
 
 
 _FINAL: Final = frozenset(
-    {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.APPLIED}
+    {
+        OrderState.FILLED,
+        OrderState.CANCELLED,
+        OrderState.REPLACED,
+        OrderState.EXPIRED,
+        OrderState.REJECTED,
+        OrderState.APPLIED,
+    }
 )
 
 
@@ -146,7 +164,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerOrder:
-    """An order as a broker reports it. `quantity` is the whole of it, reductions applied."""
+    """An order as a broker reports it. `quantity` is the whole of it, reductions applied.
+
+    `said` is the broker's own word for its status where the platform does not know that word; `state` is then what can
+    be told from the rest: an order with an unknown status is taken to work.
+    """
 
     intent_id: str
     broker_order_id: str
@@ -157,11 +179,16 @@ class BrokerOrder:
     quantity: int
     filled: int
     state: OrderState
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One fill as a broker reports it. `fee` is what this execution adds to the order's fee."""
+    """One fill as a broker reports it. `fee` is what this execution adds to the order's fee.
+
+    `corrects` names an earlier execution in whose place this one stands; with a `quantity` of 0 that one was busted:
+    the trade was undone, and nothing stands in its place.
+    """
 
     execution_id: str
     broker_order_id: str
@@ -172,6 +199,7 @@ class Execution:
     price: Decimal
     fee: Decimal
     time: datetime
+    corrects: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +217,21 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """Nothing has left for the broker, for certain: it may be sent later, or an entry to another broker."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
     """The outcome is not known: only `Broker.find` may end the doubt."""
 
     reason: str
+
+
+Answer = Accepted | Rejected | NotSent | Unknown
+"""What a broker answers to an order, or to a change of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,20 +248,30 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderEvent:
-    """One step of an intent's life, as the ledger keeps it: the state that it came to, and what is known of why."""
+    """One step of an intent's life, as the ledger keeps it: the state that it came to, and what is known of why.
+
+    `venue` is the broker that it is about to be sent to, or that has answered.
+    """
 
     intent_id: str
     state: OrderState
     at: datetime
     broker_order_id: str | None = None
     detail: str = ""
+    venue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStatus:
-    """Where an intent stands now: its last event's state, and the shares of its booked executions."""
+    """Where an intent stands now: its last event's state, and the shares of its booked executions.
+
+    `venue` is the broker that it was last sent to, None before that. `since` is when it came to its state, by the clock
+    of whoever noted it; None while nothing but the intent is recorded.
+    """
 
     intent: OrderIntent
     state: OrderState
     filled: int
     broker_order_id: str | None
+    venue: str | None = None
+    since: datetime | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
 from trading_platform.domain.decisions import Decision, TradingMode
 from trading_platform.domain.fills import Position
@@ -19,23 +20,60 @@ class DataProblem:
     count: int = 1
 
 
+class Subject(StrEnum):
+    """What a break is about."""
+
+    POSITION = "position"
+    CASH = "cash"
+    ORDER = "order"
+    EXECUTION = "execution"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """Ledger and broker do not agree on something."""
+    """Ledger and broker do not agree on something.
+
+    `name` is the order or execution that it is about, the symbol of a position, and * for cash. `difference` is what
+    the broker has more than the ledger, in shares or dollars, where that can be said: who accepts a break accepts this
+    difference, and another one is a new break.
+    """
 
     symbol: str
     what: str
+    venue: str = "paper"
+    subject: Subject = Subject.ORDER
+    name: str = ""
+    difference: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A difference that a person has accepted: it stays, and is no break any more."""
+
+    venue: str
+    subject: Subject
+    name: str
+    difference: Decimal | None
+    who: str
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileReport:
-    """What the first step of a cycle found and did."""
+    """What the first step of a cycle found and did.
+
+    `away` are the brokers that could not be asked; what is held or works there is as it was believed before. `oddities`
+    is what a person should know of and nothing is held back for, such as a status that no table has.
+    """
 
     executions_booked: int
     looked_up: int
     resent: int
     closed: int
     breaks: tuple[Break, ...] = ()
+    away: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

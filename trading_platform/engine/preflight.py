@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.clock import SimulatedClock
-from trading_platform.domain.errors import TradingPlatformError
+from trading_platform.domain.errors import TemporaryError, TradingPlatformError
 from trading_platform.domain.reports import Listing, PreflightCheck
 from trading_platform.engine.values import Parts
 from trading_platform.marketdata.day import ATR_BARS, DAILY_HISTORY, VOLUME_SESSIONS, ends_before
@@ -68,8 +68,17 @@ def _clock(parts: Parts) -> Found:
 
 
 def _broker(parts: Parts) -> Found:
-    cash, positions = parts.broker.cash(), parts.broker.positions()
-    return True, f"it answers: {cash} dollars and {len(positions)} positions"
+    said, well = [], True
+    for broker in parts.routes.brokers:
+        try:
+            cash, positions = broker.cash(), broker.positions()
+        except TemporaryError as error:
+            # With a backup that answers, the session can trade.
+            well = well and broker is not parts.routes.primary
+            said.append(f"{broker.name} does not answer: {error}")
+        else:
+            said.append(f"{broker.name} answers: {cash} dollars and {len(positions)} positions")
+    return well, "; ".join(said)
 
 
 def _market_data(universe: tuple[Listing, ...]) -> Found:

@@ -34,7 +34,7 @@ class SessionState:
         self.strategies = tuple(
             stand_in(strategy.name) if strategy.name in self._unfit else strategy for strategy in parts.strategies
         )
-        self.desk = DecisionDesk(self.strategies, parts.limits, session, parts.broker.capabilities)
+        self.desk = DecisionDesk(self.strategies, parts.limits, session, parts.routes.primary.capabilities)
         self._unloaded = parts.unloaded
         self._symbols = parts.symbols
         self._ledger = parts.ledger

@@ -17,7 +17,7 @@ from trading_platform.domain.decisions import Barred
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.fills import Position
 from trading_platform.domain.orders import OrderStatus
-from trading_platform.domain.reports import CycleReport, DataProblem
+from trading_platform.domain.reports import CycleReport, DataProblem, ReconcileReport
 from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
 from trading_platform.engine.record import cycle_record, cycle_report, read_back
 from trading_platform.engine.session_state import SessionState
@@ -45,17 +45,18 @@ class Stages:
         self.parts = parts
         self._outbox = Outbox(
             ledger=parts.ledger,
-            broker=parts.broker,
+            routes=parts.routes,
             clock=parts.clock,
             calendar=parts.calendar,
             deadline=parts.call_deadline,
         )
         self._reconciler = Reconciler(
             ledger=parts.ledger,
-            broker=parts.broker,
+            routes=parts.routes,
             clock=parts.clock,
             calendar=parts.calendar,
             outbox=self._outbox,
+            cash_tolerance=parts.cash_tolerance,
         )
         self._lease: Lease | None = None
         # By bar; None: no cycle decided its orders. A cache: what is recorded does not change.
@@ -228,7 +229,6 @@ class Stages:
         now = holdings(opening, fills)
         before = holdings(opening, (fill for fill in fills if fill.time < session.open))
         last, extremes = ledger.last_cycle(fetched.session), ledger.extremes(fetched.session)
-        breaks = {found.symbol for found in fetched.reconciled.report.breaks}
         orders = self._orders(fetched.session, now.positions.values())
         # Looked up only where an entry waits for an answer: it is asked of nothing else.
         wanting = self._wanting(evaluated)
@@ -243,13 +243,24 @@ class Stages:
             open_equity=last.open_equity if last is not None else None,
             peak_equity=extremes.peak_equity,
             baseline=_results(before.positions.values()),
-            frozen=frozenset(self.parts.symbols) if ACCOUNT in breaks else frozenset(breaks),
+            frozen=self._frozen(fetched.reconciled.report, now.positions.values(), orders),
             flatten=ledger.flatten_wanted(fetched.session),
             sent=self._sent(fetched.session, entering=entering),
             entries_sent=ledger.entries_sent(fetched.session) if entering else {},
             disabled=ledger.disabled(self.parts.limits.max_entries_per_day, wanting) if entering else frozenset(),
             decided_at=self._decisions_of(orders, session),
         )
+
+    def _frozen(
+        self, report: ReconcileReport, positions: Iterable[Position], orders: Iterable[OrderStatus]
+    ) -> frozenset[str]:
+        """Symbols that nothing is entered in: those of breaks, and what is held or works at a broker that is away."""
+        broken = {found.symbol for found in report.breaks}
+        if ACCOUNT in broken or (report.away and self.parts.routes.backup is None):
+            return frozenset(self.parts.symbols)
+        broken |= {one.symbol for one in positions if one.quantity > 0 and one.venue in report.away}
+        broken |= {one.intent.symbol for one in orders if not one.state.is_final and one.venue in report.away}
+        return frozenset(broken)
 
     def _sent(self, day: date, *, entering: bool) -> OrdersSent:
         """What has been sent, by the clock of the cycles that decided it: so a session that is run again counts it too.

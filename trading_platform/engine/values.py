@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.config.settings import Limits
 from trading_platform.domain.clock import Clock
@@ -25,6 +24,7 @@ from trading_platform.ledger.ownership import LeaseTimes, Ownership
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.marketdata.provider import Provider
 from trading_platform.orders.reconcile import Reconciled
+from trading_platform.orders.routing import Routes
 from trading_platform.portfolio.account import AccountView
 from trading_platform.portfolio.decide import Decided
 from trading_platform.strategies.contract import Strategy
@@ -42,7 +42,7 @@ class Parts:
     """What the stages work with; `bootstrap` makes it."""
 
     ledger: Ledger
-    broker: Broker
+    routes: Routes
     provider: Provider
     calendar: ExchangeCalendar
     clock: Clock
@@ -58,6 +58,8 @@ class Parts:
     """How far this machine's clock is from the database's now, in milliseconds (rule 28)."""
     unloaded: tuple[str, ...] = ()
     """Why active strategies did not load, a sentence each: said in every cycle's report."""
+    cash_tolerance: Decimal = Decimal(0)
+    """Dollars by which a broker's cash may differ from the ledger's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

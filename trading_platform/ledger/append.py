@@ -16,7 +16,8 @@ from trading_platform.domain.decisions import Decision, DecisionKind
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.fills import Fill
 from trading_platform.domain.lifecycle import can_follow, require_can_follow
-from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent, OrderState
+from trading_platform.domain.orders import Execution, IntentKind, OrderEvent, OrderIntent, OrderState
+from trading_platform.domain.reports import Acceptance
 from trading_platform.ledger import rows, schema
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.rows import CycleRecord
@@ -41,6 +42,7 @@ _ORIGINS: Final = {
     IntentKind.ENTRY: DecisionKind.ENTER,
     IntentKind.EXIT: DecisionKind.EXIT,
     IntentKind.STOP: DecisionKind.PROTECT,
+    IntentKind.TARGET: DecisionKind.PROTECT,
     IntentKind.REDUCE: DecisionKind.PROTECT,
     IntentKind.CANCEL: DecisionKind.CANCEL_ENTRY,
 }
@@ -137,6 +139,18 @@ def fills(connection: sa.Connection, book: str, wanted: Sequence[Fill], now: dat
     added = [rows.fill_row(fill, book, now) for fill in wanted]
     statement = insert(schema.fills).values(added).on_conflict_do_nothing().returning(schema.fills.c.execution_id)
     return frozenset(connection.execute(statement).scalars())
+
+
+def voids(connection: sa.Connection, book: str, corrections: Sequence[Execution], now: datetime) -> None:
+    """Note that fills do not stand any more, each once; what stands in their place is a fill of its own."""
+    if corrections:
+        added = [rows.void_row(one, book, now) for one in corrections]
+        connection.execute(insert(schema.fill_voids).values(added).on_conflict_do_nothing())
+
+
+def acceptance(connection: sa.Connection, book: str, accepted: Acceptance) -> None:
+    """Add a difference that a person has accepted."""
+    connection.execute(sa.insert(schema.acceptances), [rows.acceptance_row(accepted, book)])
 
 
 def _insert(connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -> None:

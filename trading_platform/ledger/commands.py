@@ -35,6 +35,12 @@ _FLATTEN_WANTED: Final = sa.text("""
 SELECT EXISTS (SELECT FROM commands WHERE book = :book AND action = 'flatten' AND session = :session)
 """)
 
+_HALTED: Final = sa.text("""
+/* halted: whether the last word of a person on entries is to halt */
+SELECT coalesce((SELECT action = 'halt' FROM commands WHERE book = :book AND action IN ('halt', 'resume')
+                 ORDER BY id DESC LIMIT 1), false)
+""")
+
 _COUNTED_ENTRIES: Final = """
 WITH enabled AS (
     SELECT strategy, symbol, max(recorded_at) AS since FROM commands
@@ -105,6 +111,11 @@ def commands(connection: sa.Connection, book: str, session: date | None) -> tupl
 def flatten_wanted(connection: sa.Connection, book: str, session: date) -> bool:
     """Whether a person has told the platform to flatten in this session."""
     return bool(connection.execute(_FLATTEN_WANTED, {"book": book, "session": session}).scalar_one())
+
+
+def halted(connection: sa.Connection, book: str) -> bool:
+    """Whether a person has halted entries, and not resumed them since."""
+    return bool(connection.execute(_HALTED, {"book": book}).scalar_one())
 
 
 def disabled(connection: sa.Connection, book: str, limit: int, pairs: Collection[Key] | None) -> frozenset[Key]:

@@ -24,6 +24,7 @@ from trading_platform.domain.errors import Inconsistent, InvalidInput
 from trading_platform.domain.fills import Fill, agrees
 from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
+from trading_platform.domain.reports import Acceptance
 from trading_platform.ledger import append, commands, queries, schema, session_figures
 from trading_platform.ledger import ownership as fence
 from trading_platform.ledger.commands import Key
@@ -177,7 +178,8 @@ class Ledger:
         """Record what a person tells the platform to do, and return it as it was recorded.
 
         Args:
-            action: ENABLE takes `strategy` and `symbol`, FLATTEN takes `session`, and neither takes more.
+            action: ENABLE takes `strategy` and `symbol`; FLATTEN, CANCEL_ALL and CLOSE_ALL take `session`; HALT and
+                RESUME take none of them, and no action takes more.
             at: The moment by the caller's clock; the database adds its own.
             who: The person. Like `reason`, it cannot be left empty.
             reason: Why, in the person's words.
@@ -209,6 +211,21 @@ class Ledger:
         """Whether a person wants everything sold and nothing entered for the rest of this session."""
         with reading(self._engine) as connection:
             return commands.flatten_wanted(connection, self.book, session)
+
+    def halted(self) -> bool:
+        """Whether a person has halted entries, and not resumed them since."""
+        with reading(self._engine) as connection:
+            return commands.halted(connection, self.book)
+
+    def accept(self, accepted: Acceptance) -> None:
+        """Record that a person accepts a difference between ledger and broker."""
+        with transaction(self._engine) as connection:
+            append.acceptance(connection, self.book, accepted)
+
+    def acceptances(self) -> tuple[Acceptance, ...]:
+        """The differences that a person has accepted, oldest first."""
+        with reading(self._engine) as connection:
+            return queries.acceptances(connection, self.book)
 
     def disabled(self, limit: int, pairs: Collection[Key] | None = None) -> frozenset[Key]:
         """Strategies and symbols that entered `limit` times in any one session since they were last enabled (rule 12).
@@ -375,6 +392,16 @@ class Ledger:
             with transaction(self._engine) as connection:
                 append.events(connection, events)
 
+    def note_sending(self, events: Sequence[OrderEvent], ownership: Ownership) -> None:
+        """Add the steps that say that orders are about to leave, if `ownership` is current and stays so meanwhile.
+
+        What stands as INTENDED afterwards has certainly not left. Raises `NotOwner`, or as `append_events` does.
+        """
+        self._ensure_own_book(ownership)
+        with transaction(self._engine) as connection:
+            fence.hold(connection, ownership)
+            append.events(connection, events)
+
     def filled_entries(self, session: date) -> dict[tuple[str, str], int]:
         """How many entries of a session have a fill, by strategy and symbol; pairs without one are left out."""
         with reading(self._engine) as connection:
@@ -383,29 +410,41 @@ class Ledger:
     # Fills.
 
     def book_executions(
-        self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime
+        self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime, venue: str = "paper"
     ) -> Booking:
         """Book what a broker reports, each execution once, together with what it means for its order.
+
+        What corrects an earlier execution takes its place; what busts it leaves nothing there. The earlier fill stays
+        recorded, and stands no more.
 
         Args:
             executions: As the broker reports them, oldest first; those that are booked already are passed over.
             events: By execution id, the step in the order's life; it is added only if its execution is new.
             now: The moment of booking, by the caller's clock.
+            venue: The broker that reports them.
         """
         if not executions:
             return Booking(booked=(), unexplained=())
         unique = {execution.execution_id: execution for execution in executions}
+        corrections = [execution for execution in unique.values() if execution.corrects is not None]
+        named = {*unique, *(one.corrects for one in corrections if one.corrects is not None)}
         with reading(self._engine) as connection:
-            known = queries.fills_by_execution(connection, self.book, unique)
+            known = queries.fills_by_execution(connection, self.book, named)
             new = [execution for key, execution in unique.items() if key not in known]
             wanted = queries.intents_by_id(connection, self.book, {it.intent_id for it in new}) if new else {}
         unexplained = [it for it in executions if it.execution_id in known and not agrees(it, known[it.execution_id])]
         unexplained += [it for it in new if not _belongs(it, wanted.get(it.intent_id))]
-        fills = [_fill(it, wanted[it.intent_id]) for it in new if _belongs(it, wanted.get(it.intent_id))]
-        booked = self._book(fills, events, now) if fills else frozenset()
+        unexplained += [it for it in corrections if it.corrects not in known and it.corrects not in unique]
+        fills = [
+            _fill(it, wanted[it.intent_id], venue)
+            for it in new
+            if it.quantity > 0 and _belongs(it, wanted.get(it.intent_id))
+        ]
+        standing = [it for it in corrections if it.corrects in known or it.corrects in unique]
+        booked = self._book(fills, standing, events, now) if fills or standing else frozenset()
         return Booking(
             booked=tuple(fill for fill in fills if fill.execution_id in booked),
-            unexplained=tuple(unexplained),
+            unexplained=tuple(dict.fromkeys(unexplained)),
         )
 
     def fills(self, session: date | None = None) -> tuple[Fill, ...]:
@@ -429,9 +468,20 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.lineage(connection, self.book, session)
 
-    def _book(self, fills: Sequence[Fill], events: Mapping[str, OrderEvent], now: datetime) -> frozenset[str]:
+    def _book(
+        self,
+        fills: Sequence[Fill],
+        corrections: Sequence[Execution],
+        events: Mapping[str, OrderEvent],
+        now: datetime,
+    ) -> frozenset[str]:
         with transaction(self._engine) as connection:
-            booked = append.fills(connection, self.book, fills, now)
+            taking = {it.execution_id for it in corrections}
+            # What is corrected is there before it is noted as undone, and is undone before its place is taken: no
+            # order is counted as executed twice in between.
+            booked = append.fills(connection, self.book, [it for it in fills if it.execution_id not in taking], now)
+            append.voids(connection, self.book, corrections, now)
+            booked |= append.fills(connection, self.book, [it for it in fills if it.execution_id in taking], now)
             steps = [events[it.execution_id] for it in fills if it.execution_id in booked and it.execution_id in events]
             append.events(connection, steps, of_fills=True)
         return booked
@@ -446,11 +496,11 @@ def _belongs(execution: Execution, intent: OrderIntent | None) -> bool:
         intent is not None
         and intent.kind.is_order
         and (execution.symbol, execution.side) == (intent.symbol, intent.side)
-        and execution.quantity > 0
+        and (execution.quantity > 0 or execution.corrects is not None)
     )
 
 
-def _fill(execution: Execution, intent: OrderIntent) -> Fill:
+def _fill(execution: Execution, intent: OrderIntent, venue: str) -> Fill:
     return Fill(
         execution_id=execution.execution_id,
         intent_id=execution.intent_id,
@@ -461,6 +511,7 @@ def _fill(execution: Execution, intent: OrderIntent) -> Fill:
         price=execution.price,
         fee=execution.fee,
         time=execution.time,
+        venue=venue,
     )
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from trading_platform.domain.decisions import Decision, TradingMode
 from trading_platform.domain.fills import Fill
 from trading_platform.domain.orders import OrderEvent, OrderIntent, OrderStatus
+from trading_platform.domain.reports import Acceptance
 from trading_platform.ledger import rows
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
 
@@ -88,21 +89,24 @@ SELECT * FROM intents WHERE book = :book AND bar_time = :bar_time ORDER BY seque
 """)
 
 _STATUS: Final = """
-SELECT intents.*, coalesce(last.state, 'intended') AS state, known.broker_order_id,
-       (SELECT coalesce(sum(quantity), 0)::bigint FROM fills WHERE intent_id = intents.id) AS filled
+SELECT intents.*, coalesce(last.state, 'intended') AS state, last.at AS since, known.broker_order_id, sent.venue,
+       (SELECT coalesce(sum(quantity), 0)::bigint FROM standing_fills WHERE intent_id = intents.id) AS filled
 FROM intents
-LEFT JOIN LATERAL (SELECT state FROM order_events WHERE intent_id = intents.id
+LEFT JOIN LATERAL (SELECT state, at FROM order_events WHERE intent_id = intents.id
                    ORDER BY sequence DESC LIMIT 1) AS last ON true
 LEFT JOIN LATERAL (SELECT broker_order_id FROM order_events
                    WHERE intent_id = intents.id AND broker_order_id IS NOT NULL
                    ORDER BY sequence DESC LIMIT 1) AS known ON true
+LEFT JOIN LATERAL (SELECT venue FROM order_events WHERE intent_id = intents.id AND venue IS NOT NULL
+                   ORDER BY sequence DESC LIMIT 1) AS sent ON true
 """
 
 # A value in place of NOT EXISTS, which becomes a join over all pairs as long as the tables have no statistics.
 _NOT_ENDED: Final = """
 AND (SELECT ends.state FROM order_events AS ends
      WHERE ends.intent_id = intents.id
-       AND ends.state IN ('filled', 'cancelled', 'expired', 'rejected', 'applied') LIMIT 1) IS NULL
+       AND ends.state IN ('filled', 'cancelled', 'replaced', 'expired', 'rejected', 'applied')
+     LIMIT 1) IS NULL
 """
 
 _ORDERS: Final = sa.text(f"""
@@ -143,7 +147,7 @@ _ORDERS_OF_HOLDINGS: Final = sa.text(f"""
 _OVERFILLED: Final = sa.text("""
 /* overfilled: orders of which more shares were executed than were intended */
 SELECT intents.id, intents.symbol, intents.quantity,
-       (SELECT sum(quantity)::bigint FROM fills WHERE intent_id = intents.id) AS filled
+       (SELECT sum(quantity)::bigint FROM standing_fills WHERE intent_id = intents.id) AS filled
 FROM overfills JOIN intents ON intents.id = overfills.intent_id
 WHERE overfills.book = :book ORDER BY intents.bar_time, intents.sequence
 """)
@@ -156,12 +160,12 @@ WHERE book = :book AND intent_id = :id ORDER BY order_events.sequence
 
 _FILLS: Final = sa.text(f"""
 /* fills: all of a book, as they happened; those of one moment in the order of their booking */
-{rows.SELECT_FILL} FROM fills WHERE book = :book ORDER BY executed_at, serial
+{rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book ORDER BY executed_at, serial
 """)
 
 _SESSION_FILLS: Final = sa.text(f"""
 /* session_fills: those of a session's intents, as they happened */
-{rows.SELECT_FILL} FROM fills JOIN intents ON intents.id = fills.intent_id
+{rows.SELECT_FILL} FROM standing_fills AS fills JOIN intents ON intents.id = fills.intent_id
 WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
 """)
 
@@ -179,7 +183,7 @@ _FILLED_ENTRIES: Final = sa.text("""
 /* filled_entries: entries of a session with at least one fill, by strategy and symbol */
 SELECT strategy, symbol, count(*) AS entries FROM intents
 WHERE book = :book AND session = :session AND kind = 'entry'
-  AND EXISTS (SELECT FROM fills WHERE intent_id = intents.id)
+  AND EXISTS (SELECT FROM standing_fills WHERE intent_id = intents.id)
 GROUP BY strategy, symbol
 """)
 
@@ -198,7 +202,7 @@ WITH RECURSIVE booked AS (
     SELECT strategy, symbol, side, quantity, price, fee,
            row_number() OVER pair AS n,
            sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END) OVER pair AS held
-    FROM fills
+    FROM standing_fills
     WHERE book = :book AND (CAST(:until AS timestamptz) IS NULL OR executed_at < :until)
     WINDOW pair AS (PARTITION BY strategy, symbol ORDER BY executed_at, serial)
 ), totals AS (
@@ -225,11 +229,16 @@ FROM totals JOIN holding USING (strategy, symbol) WHERE holding.n = totals.last_
 ORDER BY totals.strategy, totals.symbol
 """)
 
+_ACCEPTANCES: Final = sa.text("""
+/* acceptances: every difference that a person has accepted, oldest first */
+SELECT * FROM acceptances WHERE book = :book ORDER BY id
+""")
+
 _LINEAGE: Final = sa.text("""
 /* lineage: from each fill of a session back to the order, the decision, the bar and the release that made it */
 SELECT fills.execution_id, fills.intent_id, fills.strategy, fills.symbol, intents.bar_time,
        intents.decision_sequence, cycles.inputs_sha256, cycles.release
-FROM fills JOIN intents ON intents.id = fills.intent_id
+FROM standing_fills AS fills JOIN intents ON intents.id = fills.intent_id
 LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
 WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
 """)
@@ -464,3 +473,8 @@ def lineage(connection: sa.Connection, book: str, session: date) -> tuple[Lineag
     """Where each fill of a session's intents comes from, in the order in which they happened."""
     found = connection.execute(_LINEAGE, {"book": book, "session": session})
     return tuple(Lineage(**row) for row in found.mappings())
+
+
+def acceptances(connection: sa.Connection, book: str) -> tuple[Acceptance, ...]:
+    """The differences that a person has accepted, oldest first."""
+    return tuple(map(rows.acceptance_of, connection.execute(_ACCEPTANCES, {"book": book})))

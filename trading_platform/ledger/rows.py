@@ -16,6 +16,7 @@ from trading_platform.domain.decisions import Decision, DecisionKind, ExitCause,
 from trading_platform.domain.fills import Fill
 from trading_platform.domain.ids import shard_of
 from trading_platform.domain.orders import (
+    Execution,
     IntentKind,
     OrderEvent,
     OrderIntent,
@@ -24,7 +25,7 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
-from trading_platform.domain.reports import DataProblem
+from trading_platform.domain.reports import Acceptance, DataProblem, Subject
 from trading_platform.domain.signals import ExitReason, Signal
 from trading_platform.ledger.ownership import Ownership
 
@@ -35,7 +36,8 @@ Found = sa.Row[Any]
 """Columns by name, as they are read."""
 
 SELECT_FILL: Final = """
-SELECT execution_id, fills.intent_id, fills.strategy, fills.symbol, fills.side, fills.quantity, price, fee, executed_at
+SELECT execution_id, fills.intent_id, fills.strategy, fills.symbol, fills.side, fills.quantity, price, fee, executed_at,
+       fills.venue
 """
 """The columns of a fill in the order in which `fill_of` takes them."""
 
@@ -179,7 +181,46 @@ def fill_row(fill: Fill, book: str, now: datetime) -> Row:
         "fee": fill.fee,
         "executed_at": fill.time,
         "booked_at": now,
+        "venue": fill.venue,
     }
+
+
+def void_row(correction: Execution, book: str, now: datetime) -> Row:
+    """The row of `fill_voids` for the execution that `correction` names."""
+    return {
+        "book": book,
+        "execution_id": correction.corrects,
+        "voided_by": correction.execution_id,
+        "busted": correction.quantity == 0,
+        "noted_at": now,
+    }
+
+
+def acceptance_row(accepted: Acceptance, book: str) -> Row:
+    """The row of `acceptances`."""
+    return {
+        "book": book,
+        "at": accepted.at,
+        "who": accepted.who,
+        "reason": accepted.reason,
+        "venue": accepted.venue,
+        "subject": accepted.subject.value,
+        "name": accepted.name,
+        "difference": accepted.difference,
+    }
+
+
+def acceptance_of(row: Found) -> Acceptance:
+    """The acceptance in a row of `acceptances`."""
+    return Acceptance(
+        venue=row.venue,
+        subject=Subject(row.subject),
+        name=row.name,
+        difference=row.difference,
+        who=row.who,
+        reason=row.reason,
+        at=row.at,
+    )
 
 
 def event_row(event: OrderEvent, sequence: int) -> Row:
@@ -191,6 +232,7 @@ def event_row(event: OrderEvent, sequence: int) -> Row:
         "broker_order_id": event.broker_order_id,
         "detail": event.detail,
         "at": event.at,
+        "venue": event.venue,
     }
 
 
@@ -282,6 +324,8 @@ def status_of(row: Found) -> OrderStatus:
         state=OrderState(row.state),
         filled=row.filled,
         broker_order_id=row.broker_order_id,
+        venue=row.venue,
+        since=row.since,
     )
 
 
@@ -293,12 +337,13 @@ def event_of(row: Found) -> OrderEvent:
         at=row.at,
         broker_order_id=row.broker_order_id,
         detail=row.detail,
+        venue=row.venue,
     )
 
 
 def fill_of(row: Found) -> Fill:
     """The fill in columns of `fills`, as `SELECT_FILL` orders them: a book's fills are many, and places are fast."""
-    execution_id, intent_id, strategy, symbol, side, quantity, price, fee, executed_at = row
+    execution_id, intent_id, strategy, symbol, side, quantity, price, fee, executed_at, venue = row
     return Fill(
         execution_id=execution_id,
         intent_id=intent_id,
@@ -309,4 +354,5 @@ def fill_of(row: Found) -> Fill:
         price=price,
         fee=fee,
         time=executed_at,
+        venue=venue,
     )

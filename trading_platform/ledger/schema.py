@@ -36,8 +36,10 @@ APPEND_ONLY_TABLES: Final = (
     "intents",
     "order_events",
     "fills",
+    "fill_voids",
     "overfills",
     "commands",
+    "acceptances",
 )
 
 metadata: Final = sa.MetaData(
@@ -257,6 +259,7 @@ order_events = sa.Table(
     _column("broker_order_id", sa.Text, nullable=True),
     _column("detail", sa.Text),
     _moment("at"),
+    _column("venue", sa.Text, "the broker that it is sent to", nullable=True),
     sa.ForeignKeyConstraint(["intent_id"], ["intents.id"]),
     sa.CheckConstraint(one_of("state", OrderState), name="state"),
     sa.Index(
@@ -284,6 +287,7 @@ fills = sa.Table(
     _column("fee", Money, "what this execution adds to the order's fee"),
     _moment("executed_at", "by the broker"),
     _moment("booked_at"),
+    _column("venue", sa.Text, "the broker that reported it", server_default="paper"),
     sa.ForeignKeyConstraint(["intent_id"], ["intents.id"]),
     sa.CheckConstraint("quantity > 0", name="quantity"),
     sa.CheckConstraint("price >= 0", name="price"),
@@ -291,6 +295,19 @@ fills = sa.Table(
     sa.Index(None, "intent_id"),
     sa.Index(None, "book", "executed_at", "serial"),
     comment="Executions, each booked once. Positions and cash are folds of these. Append-only.",
+)
+
+fill_voids = sa.Table(
+    "fill_voids",
+    metadata,
+    _column("book", sa.Text, primary_key=True),
+    _column("execution_id", sa.Text, "the fill that does not stand any more", primary_key=True),
+    _column("voided_by", sa.Text, "the broker's id of what corrects or busts it"),
+    _column("busted", sa.Boolean, "nothing stands in its place"),
+    _moment("noted_at"),
+    sa.ForeignKeyConstraint(["book", "execution_id"], ["fills.book", "fills.execution_id"]),
+    # The view standing_fills is the fills without these: whatever sums fills reads it.
+    comment="Fills that a broker has corrected or busted. Append-only.",
 )
 
 overfills = sa.Table(
@@ -327,7 +344,32 @@ commands = sa.Table(
     sa.CheckConstraint(
         "action <> 'flatten' OR (session IS NOT NULL AND strategy IS NULL AND symbol IS NULL)", name="flatten"
     ),
+    sa.CheckConstraint(
+        "action NOT IN ('halt', 'resume') OR (session IS NULL AND strategy IS NULL AND symbol IS NULL)", name="halt"
+    ),
+    sa.CheckConstraint(
+        "action NOT IN ('cancel_all', 'close_all') OR (session IS NOT NULL AND strategy IS NULL AND symbol IS NULL)",
+        name="emergency",
+    ),
     sa.CheckConstraint("who <> '' AND reason <> ''", name="said"),
     sa.Index(None, "book", "action"),
     comment="What persons have told the platform to do. Append-only.",
+)
+
+acceptances = sa.Table(
+    "acceptances",
+    metadata,
+    _column("id", sa.BigInteger, server_default=sa.Identity(always=True), primary_key=True),
+    _column("book", sa.Text),
+    _moment("at", "by the clock of the process that took it"),
+    _column("who", sa.Text, "the person"),
+    _column("reason", sa.Text),
+    _column("venue", sa.Text),
+    _column("subject", sa.Text, "domain.reports.Subject"),
+    _column("name", sa.Text, "the symbol, order or execution; * for cash"),
+    _column("difference", Money, "the broker's less the ledger's, in shares or dollars", nullable=True),
+    sa.ForeignKeyConstraint(["book"], ["books.book"]),
+    sa.CheckConstraint("who <> '' AND reason <> ''", name="said"),
+    sa.Index(None, "book"),
+    comment="Differences between ledger and broker that a person has accepted. Append-only.",
 )

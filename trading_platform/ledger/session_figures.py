@@ -46,7 +46,7 @@ _FILLS: Final = sa.text("""
 /* session_fill_sums: of executions between two moments, by strategy, symbol and side */
 SELECT strategy, symbol, side, count(*) AS fills, sum(quantity)::bigint AS shares,
        sum(quantity * price) AS notional, sum(fee) AS fees
-FROM fills WHERE book = :book AND executed_at >= :since AND executed_at < :until
+FROM standing_fills WHERE book = :book AND executed_at >= :since AND executed_at < :until
 GROUP BY strategy, symbol, side ORDER BY strategy, symbol, side
 """)
 
@@ -55,7 +55,7 @@ _CASH: Final = sa.text("""
 SELECT coalesce(sum(quantity * price) FILTER (WHERE side = 'buy'), 0::numeric(20, 4)) AS bought,
        coalesce(sum(quantity * price) FILTER (WHERE side = 'sell'), 0::numeric(20, 4)) AS sold,
        coalesce(sum(fee), 0::numeric(20, 4)) AS fees
-FROM fills WHERE book = :book AND (CAST(:booked_by AS timestamptz) IS NULL OR booked_at <= :booked_by)
+FROM standing_fills WHERE book = :book AND (CAST(:booked_by AS timestamptz) IS NULL OR booked_at <= :booked_by)
 """)
 
 

@@ -23,6 +23,7 @@ _DECIDED_BY: Final = {
     IntentKind.ENTRY: DecisionKind.ENTER,
     IntentKind.EXIT: DecisionKind.EXIT,
     IntentKind.STOP: DecisionKind.PROTECT,
+    IntentKind.TARGET: DecisionKind.PROTECT,
     IntentKind.REDUCE: DecisionKind.PROTECT,
     IntentKind.CANCEL: DecisionKind.CANCEL_ENTRY,
 }
@@ -30,6 +31,7 @@ _SIDES: Final = {
     IntentKind.ENTRY: Side.BUY,
     IntentKind.EXIT: Side.SELL,
     IntentKind.STOP: Side.SELL,
+    IntentKind.TARGET: Side.SELL,
     IntentKind.REDUCE: Side.SELL,
     IntentKind.CANCEL: Side.BUY,
 }

@@ -3,21 +3,23 @@
 In this order: executions are booked, each once (Law 5); intents without an answer are looked up by their id; what the
 broker has certainly never had is sent, if its time has not passed and it still fits what is held; orders that the
 broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no
-entry is made in its symbol. More orders or shares at the broker than were intended are one as well (rule 13): what was
+entry is made in its symbol, until a person accepts the difference. More orders or shares at the broker than were intended are one as well (rule 13): what was
 sent twice, by whomever, shows here.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
+from trading_platform.accounting import average_cost
 from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.fills import agrees
+from trading_platform.domain.errors import DatabaseUnavailable, TemporaryError
+from trading_platform.domain.fills import Fill, agrees
 from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
     Absent,
@@ -32,12 +34,13 @@ from trading_platform.domain.orders import (
     Side,
     Unknown,
 )
-from trading_platform.domain.reports import Break, ReconcileReport
+from trading_platform.domain.reports import Break, ReconcileReport, Subject
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.projections import holdings
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.outbox import Outbox
+from trading_platform.orders.routing import Key, Routes
 
 _OVERLAP: Final = timedelta(days=1)
 """Executions are asked for again from so long before the newest one booked: a broker may report one late."""
@@ -46,12 +49,23 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ACCOUNT: Final = "*"
 """Stands for the account as a whole where a break is not about one symbol."""
 
-_UNANSWERED: Final = (OrderState.INTENDED, OrderState.UNKNOWN)
+_UNANSWERED: Final = (OrderState.INTENDED, OrderState.SENDING, OrderState.UNKNOWN)
+_PENDING: Final = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueView:
+    """What one broker showed."""
+
+    orders: tuple[BrokerOrder, ...]
+    positions: Mapping[str, int]
+    cash: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerView:
-    """What the broker showed at the end of a reconcile."""
+    """What the brokers showed at the end of a reconcile, together; what one that is away has is left out."""
 
     orders: Mapping[str, BrokerOrder]
     positions: Mapping[str, int]
@@ -67,43 +81,80 @@ class Reconciled:
 
 
 class Reconciler:
-    """Brings the ledger and one broker together."""
+    """Brings the ledger and its brokers together.
+
+    `cash_tolerance`: dollars by which a broker's cash may differ from the ledger's, for fees that it books by day.
+    """
 
     def __init__(
-        self, *, ledger: Ledger, broker: Broker, clock: Clock, calendar: ExchangeCalendar, outbox: Outbox
+        self,
+        *,
+        ledger: Ledger,
+        routes: Routes,
+        clock: Clock,
+        calendar: ExchangeCalendar,
+        outbox: Outbox,
+        cash_tolerance: Decimal = Decimal(0),
     ) -> None:
         self._ledger = ledger
-        self._broker = broker
+        self._routes = routes
         self._clock = clock
         self._calendar = calendar
         self._outbox = outbox
+        self._cash_tolerance = cash_tolerance
+        self._away: dict[str, TemporaryError] = {}
 
     def run(self, ownership: Ownership) -> Reconciled:
-        """Reconcile once. Raises `NotOwner` if something had to be sent and the lease is lost."""
+        """Reconcile once. A broker that cannot be asked is left as it is believed to be, and told of.
+
+        Raises:
+            NotOwner: Something had to be sent and the lease is lost.
+            TemporaryError: No broker can be asked.
+        """
+        self._away = {}
         # What was filled in the meantime is booked first: what is sent depends on what is held.
         booked, _ = self._book_executions()
         looked_up, resent = self._settle_unanswered(ownership)
         closed = 0
+        views: dict[str, VenueView] = {}
         breaks: tuple[Break, ...] = ()
         # A fill that arrives between two questions looks like a break and is none when asked again.
         for _ in range(2):
             booked_now, strays = self._book_executions()
-            working = self._broker.open_orders()
-            view = BrokerView(
-                orders={order.intent_id: order for order in working},
-                positions=self._broker.positions(),
-                cash=self._broker.cash(),
-            )
-            closed_now, lost = self._end_orders(view)
+            views = {broker.name: view for broker in self._here() if (view := self._asked(broker, _look)) is not None}
+            closed_now, lost = self._end_orders(views)
             closed += closed_now
             booked += booked_now
-            breaks = strays + lost + tuple(self._surplus(working)) + self._compare(view)
+            found = (*strays, *lost, *self._surplus(views), *self._compare(views))
+            breaks = self._not_accepted(found)
             if not breaks:
                 break
+        if not views:
+            raise next(iter(self._away.values()))
         report = ReconcileReport(
-            executions_booked=booked, looked_up=looked_up, resent=resent, closed=closed, breaks=breaks
+            executions_booked=booked,
+            looked_up=looked_up,
+            resent=resent,
+            closed=closed,
+            breaks=breaks,
+            away=tuple(self._away),
+            oddities=tuple(_oddities(views)),
         )
-        return Reconciled(report=report, view=view)
+        return Reconciled(report=report, view=_together(views))
+
+    def _here(self) -> tuple[Broker, ...]:
+        """The brokers that could be asked so far."""
+        return tuple(broker for broker in self._routes.brokers if broker.name not in self._away)
+
+    def _asked(self, broker: Broker, ask: Callable[[Broker], _T]) -> _T | None:
+        """The answer to a question; None from a broker that cannot be asked, which is not asked again in this run."""
+        try:
+            return ask(broker)
+        except TemporaryError as error:
+            if isinstance(error, DatabaseUnavailable):
+                raise
+            self._away[broker.name] = error
+            return None
 
     def _settle_unanswered(self, ownership: Ownership) -> tuple[int, int]:
         """Look up what has no answer, record what is found, and send what the broker has certainly never had."""
@@ -112,24 +163,42 @@ class Reconciler:
         if not waiting:
             return 0, 0
         sellable = self._sellable(open_orders)
-        events: dict[str, OrderEvent] = {}
+        sent = {status.intent.id: status for status in open_orders}
+        events: list[OrderEvent] = []
         to_send: dict[str, OrderIntent] = {}
         looked_up = 0
         for status in waiting:
             intent = status.intent
             if intent.parent in to_send:
                 to_send[intent.id] = intent
+                events += self._back_to_intended(status)
+                continue
+            broker = self._routes.broker(self._routes.venue(intent, sent, lambda: self._ledger.holdings().positions))
+            if broker.name in self._away:
                 continue
             looked_up += intent.kind.is_order
-            then, detail = self._fate(status, sellable)
+            then, detail = self._fate(status, broker, sellable)
             if then is OrderState.INTENDED:
                 to_send[intent.id] = intent
+                events += self._back_to_intended(status)
             elif then is not status.state:
-                events[intent.id] = step(intent.id, status.state, then, at=self._clock.now(), detail=detail)
-        self._ledger.append_events(tuple(events.values()))
+                events.append(
+                    step(intent.id, status.state, then, at=self._clock.now(), detail=detail, venue=broker.name)
+                )
+        self._ledger.append_events(events)
         return looked_up, self._outbox.send(tuple(to_send.values()), ownership)
 
-    def _sellable(self, open_orders: Sequence[OrderStatus]) -> dict[tuple[str, str], int]:
+    def _back_to_intended(self, status: OrderStatus) -> list[OrderEvent]:
+        """What was about to leave and has certainly not arrived is sent as if for the first time."""
+        if status.state is not OrderState.SENDING:
+            return []
+        return [
+            step(
+                status.intent.id, status.state, OrderState.INTENDED, at=self._clock.now(), detail="it has never arrived"
+            )
+        ]
+
+    def _sellable(self, open_orders: Sequence[OrderStatus]) -> dict[Key, int]:
         """Shares held by strategy and symbol, less those that answered exits may still sell."""
         found = {
             key: position.quantity
@@ -141,21 +210,32 @@ class Reconciler:
                 found[key] = found.get(key, 0) - (status.intent.quantity - status.filled)
         return found
 
-    def _fate(self, status: OrderStatus, sellable: Mapping[tuple[str, str], int]) -> tuple[OrderState, str]:
+    def _fate(self, status: OrderStatus, broker: Broker, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
         """What becomes of an intent without an answer; INTENDED: it is to be sent."""
-        intent, unsent = status.intent, status.state is OrderState.INTENDED
+        intent, unsent = status.intent, status.state is not OrderState.UNKNOWN
         if not intent.kind.is_order:
             # To cancel or reduce twice is to do it once, and what is still needed is decided anew from what is there.
             if self._is_over(intent):
                 return OrderState.EXPIRED, "its session is over"
             return (OrderState.INTENDED, "") if unsent else (OrderState.REJECTED, "the outcome is not known")
-        found = self._look_up(status)
+        found = self._look_up(status, broker)
         if isinstance(found, Found):
             refused = found.order.state is OrderState.REJECTED
             return (OrderState.REJECTED if refused else OrderState.ACKNOWLEDGED), "found by its id"
         if isinstance(found, Unknown):
-            return OrderState.UNKNOWN, found.reason
-        if not unsent or intent.parent is not None:
+            # What was about to leave stays so: it may have left.
+            return (status.state if unsent else OrderState.UNKNOWN), found.reason
+        if self._is_over(intent) and broker.capabilities.forgets_overnight:
+            # It was for a day that has ended. What it has executed unseen shows where holdings are compared.
+            return OrderState.EXPIRED, "its session is over, and the broker tells nothing of it any more"
+        if self._may_still_arrive(status, broker):
+            return status.state, ""
+        return self._fate_of_absent(status, sellable)
+
+    def _fate_of_absent(self, status: OrderStatus, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
+        """What becomes of an order that the broker has certainly never had; INTENDED: it is to be sent."""
+        intent = status.intent
+        if status.state is OrderState.UNKNOWN or intent.parent is not None:
             return OrderState.REJECTED, "the broker never had it"
         if self._is_over(intent):
             return OrderState.EXPIRED, "its session is over"
@@ -165,98 +245,219 @@ class Reconciler:
             return OrderState.EXPIRED, "more than is held by now"
         return OrderState.INTENDED, ""
 
+    def _may_still_arrive(self, status: OrderStatus, broker: Broker) -> bool:
+        """Whether an order that is not there was about to leave, or left without an answer, a moment ago."""
+        if status.state is OrderState.INTENDED or status.since is None:
+            return False
+        return self._clock.now() < status.since + broker.capabilities.settle
+
     def _is_over(self, intent: OrderIntent) -> bool:
         """Whether the intent's own session has closed: it is not sent any more."""
         return is_over(intent, self._clock.now(), self._calendar)
 
-    def _look_up(self, status: OrderStatus) -> Found | Absent | Unknown:
+    def _look_up(self, status: OrderStatus, broker: Broker) -> Found | Absent | Unknown:
         """Ask the broker for an order of this intent's id: the guard against a second one."""
-        return self._broker.find(status.intent.id)
+        return broker.find(status.intent.id)
 
     def _book_executions(self) -> tuple[int, tuple[Break, ...]]:
         """Book what the ledger does not have yet. What nobody here intended, or is not as it was booked, is a break."""
         fills = {fill.execution_id: fill for fill in self._ledger.fills()}
-        since = max((fill.time for fill in fills.values()), default=_LONG_AGO + _OVERLAP) - _OVERLAP
-        reported = self._broker.executions(since)
+        booked, breaks = 0, list[Break]()
+        for broker in self._here():
+            newest = (fill.time for fill in fills.values() if fill.venue == broker.name)
+            since = max(newest, default=_LONG_AGO + _OVERLAP) - _OVERLAP
+            reported = self._asked(broker, lambda one, since=since: one.executions(since))  # type: ignore[misc]
+            if reported is not None:
+                booked_now, strays = self._book(broker.name, reported, fills)
+                booked += booked_now
+                breaks += strays
+        return booked, tuple(breaks)
+
+    def _book(
+        self, venue: str, reported: Sequence[Execution], fills: Mapping[str, Fill]
+    ) -> tuple[int, Sequence[Break]]:
         breaks = [
-            Break(symbol=one.symbol, what=f"execution {one.execution_id} is not as it was booked")
+            _stray(one, venue, "is not as it was booked")
             for one in reported
             if one.execution_id in fills and not agrees(one, fills[one.execution_id])
         ]
         fresh = [one for one in reported if one.execution_id not in fills]
         if not fresh:
-            return 0, tuple(breaks)
+            return 0, breaks
         statuses = self._ledger.orders_by_id({one.intent_id for one in fresh})
-        booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now())
-        breaks += [
-            Break(symbol=stray.symbol, what=f"execution {stray.execution_id} fits no order of ours")
-            for stray in booking.unexplained
-        ]
-        return len(booking.booked), tuple(breaks)
+        booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now(), venue)
+        breaks += [_stray(one, venue, "fits no order of ours") for one in booking.unexplained]
+        return len(booking.booked), breaks
 
-    def _end_orders(self, view: BrokerView) -> tuple[int, tuple[Break, ...]]:
-        """End the orders that the broker no longer works, once all their executions are booked.
+    def _end_orders(self, views: Mapping[str, VenueView]) -> tuple[int, tuple[Break, ...]]:
+        """End the orders that a broker no longer works, once all their executions are booked.
 
         An order that only one side knows is a break.
         """
         ours = {status.intent.id: status for status in self._ledger.open_orders()}
         breaks = [
-            Break(symbol=order.symbol, what=f"order {name} works at the broker and not in the ledger")
-            for name, order in view.orders.items()
-            if name not in ours
+            Break(
+                symbol=order.symbol,
+                what=f"order {order.intent_id} works at the broker and not in the ledger",
+                venue=venue,
+                name=order.intent_id,
+            )
+            for venue, view in views.items()
+            for order in view.orders
+            if order.intent_id not in ours
         ]
+        changing = {status.intent.target for status in ours.values() if not status.intent.kind.is_order}
+        working = {order.intent_id for view in views.values() for order in view.orders}
         events = []
+        accepted = {(one.venue, one.name) for one in self._ledger.acceptances() if one.subject is Subject.ORDER}
         for name, status in ours.items():
-            if status.state in _UNANSWERED or not status.intent.kind.is_order or name in view.orders:
+            venue = status.venue or self._routes.primary.name
+            if status.state in _UNANSWERED or not status.intent.kind.is_order or venue not in views:
                 continue
-            found = self._broker.find(name)
+            if name in working:
+                if status.state in _PENDING and name not in changing:
+                    then = OrderState.PARTIALLY_FILLED if status.filled else OrderState.ACKNOWLEDGED
+                    events.append(step(name, status.state, then, at=self._clock.now(), detail="it works on"))
+                continue
+            found = self._asked(self._routes.broker(venue), lambda one, name=name: one.find(name))  # type: ignore[misc]
             if isinstance(found, Absent):
+                if (venue, name) in accepted or (
+                    self._routes.broker(venue).capabilities.forgets_overnight and self._is_over(status.intent)
+                ):
+                    events.append(
+                        step(
+                            name, status.state, OrderState.EXPIRED, at=self._clock.now(), detail="the broker forgot it"
+                        )
+                    )
+                    continue
                 breaks.append(
-                    Break(symbol=status.intent.symbol, what=f"the broker does not know order {name} any more")
+                    Break(
+                        symbol=status.intent.symbol,
+                        what=f"the broker does not know order {name} any more",
+                        venue=venue,
+                        name=name,
+                    )
                 )
             elif isinstance(found, Found) and found.order.state.is_final and found.order.filled == status.filled:
                 events.append(step(name, status.state, found.order.state, at=self._clock.now()))
         self._ledger.append_events(events)
         return len(events), tuple(breaks)
 
-    def _surplus(self, working: Sequence[BrokerOrder]) -> Iterator[Break]:
+    def _surplus(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
         """More at the broker than was intended: an order that works twice or is larger, or one that filled for more."""
-        counts = Counter(order.intent_id for order in working)
+        working = [(venue, order) for venue, view in views.items() for order in view.orders]
+        counts = Counter(order.intent_id for _, order in working)
         intended = self._ledger.orders_by_id(list(counts))
-        for order in {one.intent_id: one for one in working}.values():
-            if counts[order.intent_id] > 1:
+        for name, (venue, order) in {one.intent_id: (venue, one) for venue, one in working}.items():
+            if counts[name] > 1:
                 yield Break(
                     symbol=order.symbol,
-                    what=f"order {order.intent_id} works {counts[order.intent_id]} times at the broker",
+                    what=f"order {name} works {counts[name]} times at the broker",
+                    venue=venue,
+                    name=name,
+                    difference=Decimal(counts[name]),
                 )
-        for order in working:
+        for venue, order in working:
             ours = intended.get(order.intent_id)
             if ours is not None and order.quantity > ours.intent.quantity:
                 yield Break(
                     symbol=order.symbol,
                     what=f"order {order.intent_id} is for {ours.intent.quantity} shares in the ledger and for "
                     f"{order.quantity} at the broker",
+                    venue=venue,
+                    name=order.intent_id,
+                    difference=Decimal(order.quantity - ours.intent.quantity),
                 )
         for one in self._ledger.overfilled():
             yield Break(
                 symbol=one.symbol,
                 what=f"{one.filled} shares of order {one.intent_id} were executed, {one.quantity} were intended",
+                venue=self._routes.primary.name,
+                name=one.intent_id,
+                difference=Decimal(one.filled - one.quantity),
             )
 
-    def _compare(self, view: BrokerView) -> tuple[Break, ...]:
-        """Positions and cash, the ledger's against the broker's."""
-        ours = holdings(self._ledger.opening_cash(), self._ledger.fills())
-        held: dict[str, int] = {}
-        for (_, symbol), position in ours.positions.items():
-            held[symbol] = held.get(symbol, 0) + position.quantity
-        breaks = [
-            Break(symbol=symbol, what=f"{held.get(symbol, 0)} shares in the ledger, {shares} at the broker")
-            for symbol in sorted(held.keys() | view.positions.keys())
-            if held.get(symbol, 0) != (shares := view.positions.get(symbol, 0))
-        ]
-        if ours.cash != view.cash:
-            breaks.append(Break(symbol=ACCOUNT, what=f"{ours.cash} dollars in the ledger, {view.cash} at the broker"))
-        return tuple(breaks)
+    def _compare(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
+        """Positions and cash, the ledger's against each broker's."""
+        fills = self._ledger.fills()
+        for venue, view in views.items():
+            here = [fill for fill in fills if fill.venue == venue]
+            held: Counter[str] = Counter()
+            for fill in here:
+                held[fill.symbol] += fill.quantity if fill.side is Side.BUY else -fill.quantity
+            for symbol in sorted(held.keys() | view.positions.keys()):
+                shares = view.positions.get(symbol, 0)
+                if held[symbol] != shares:
+                    yield Break(
+                        symbol=symbol,
+                        what=f"{held[symbol]} shares in the ledger, {shares} at the broker",
+                        venue=venue,
+                        subject=Subject.POSITION,
+                        name=symbol,
+                        difference=Decimal(shares - held[symbol]),
+                    )
+            opening = self._ledger.opening_cash() if venue == self._routes.primary.name else Decimal(0)
+            ours = average_cost.cash(opening, here)
+            if abs(ours - view.cash) > self._cash_tolerance:
+                yield Break(
+                    symbol=ACCOUNT,
+                    what=f"{ours} dollars in the ledger, {view.cash} at the broker",
+                    venue=venue,
+                    subject=Subject.CASH,
+                    name=ACCOUNT,
+                    difference=view.cash - ours,
+                )
+
+    def _not_accepted(self, breaks: Iterable[Break]) -> tuple[Break, ...]:
+        """The breaks whose difference nobody has accepted."""
+        found = tuple(breaks)
+        if not found:
+            return ()
+        accepted = {(one.venue, one.subject, one.name): one.difference for one in self._ledger.acceptances()}
+        return tuple(one for one in found if not self._is_accepted(one, accepted))
+
+    def _is_accepted(self, found: Break, accepted: Mapping[tuple[str, Subject, str], Decimal | None]) -> bool:
+        key = (found.venue, found.subject, found.name)
+        if key not in accepted:
+            return False
+        known = accepted[key]
+        if found.difference is None or known is None:
+            return found.difference is known
+        slack = self._cash_tolerance if found.subject is Subject.CASH else Decimal(0)
+        return abs(found.difference - known) <= slack
+
+
+def _look(broker: Broker) -> VenueView:
+    return VenueView(orders=broker.open_orders(), positions=broker.positions(), cash=broker.cash())
+
+
+def _together(views: Mapping[str, VenueView]) -> BrokerView:
+    positions: Counter[str] = Counter()
+    for view in views.values():
+        positions.update(view.positions)
+    return BrokerView(
+        orders={order.intent_id: order for view in views.values() for order in view.orders},
+        positions=dict(positions),
+        cash=sum((view.cash for view in views.values()), Decimal(0)),
+    )
+
+
+def _oddities(views: Mapping[str, VenueView]) -> Iterator[str]:
+    """Statuses that no table has: kept, told, and nothing else is made of them."""
+    for venue, view in views.items():
+        for order in view.orders:
+            if order.said:
+                yield f"order {order.intent_id} has the status {order.said!r} at {venue}"
+
+
+def _stray(execution: Execution, venue: str, what: str) -> Break:
+    return Break(
+        symbol=execution.symbol,
+        what=f"execution {execution.execution_id} {what}",
+        venue=venue,
+        subject=Subject.EXECUTION,
+        name=execution.execution_id,
+    )
 
 
 def _fill_events(executions: Sequence[Execution], statuses: Mapping[str, OrderStatus]) -> dict[str, OrderEvent]:
@@ -266,7 +467,8 @@ def _fill_events(executions: Sequence[Execution], statuses: Mapping[str, OrderSt
     events: dict[str, OrderEvent] = {}
     for execution in executions:
         name = execution.intent_id
-        if name not in statuses:
+        # A correction changes what was executed, and not how far its order has come.
+        if name not in statuses or execution.corrects is not None:
             continue
         filled[name] += execution.quantity
         whole = filled[name] >= statuses[name].intent.quantity

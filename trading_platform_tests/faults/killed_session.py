@@ -121,7 +121,7 @@ def watched(platform: Platform, points: Points) -> Iterator[Platform]:
     seen = with_parts(
         platform,
         ledger=WatchedLedger(parts.ledger, points),
-        broker=cast("Broker", WatchedBroker(parts.broker, points)),
+        broker=cast("Broker", WatchedBroker(parts.routes.primary, points)),
     )
     try:
         yield seen

@@ -12,6 +12,7 @@ from trading_platform.config.secrets import Secret
 from trading_platform.domain.orders import IntentKind, OrderIntent, OrderState, OrderType, Side
 from trading_platform.domain.reports import ReconcileReport
 from trading_platform.orders.reconcile import Reconciler
+from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.books import Book, pass_time
 from trading_platform_tests.sessions.desk import Desk
 from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
@@ -53,7 +54,13 @@ def entering(desk: Desk) -> tuple[OrderIntent, OrderIntent]:
 
 def reconcile(desk: Desk, broker: AlpacaBroker) -> ReconcileReport:
     outbox = desk.outbox(broker, timedelta(seconds=4))
-    reconciler = Reconciler(ledger=desk.ledger, broker=broker, clock=desk.platform.clock, outbox=outbox)
+    reconciler = Reconciler(
+        ledger=desk.ledger,
+        routes=Routes(brokers=(broker,)),
+        clock=desk.platform.clock,
+        calendar=desk.platform.calendar,
+        outbox=outbox,
+    )
     return reconciler.run(desk.lease.ownership).report
 
 

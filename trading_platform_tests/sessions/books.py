@@ -18,6 +18,7 @@ from trading_platform.domain.reports import CycleReport
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.engine.stages import Stages
 from trading_platform.ledger.ledger import Ledger
+from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.tape import DAY
 
 REAL_SYMBOLS: Final = ("SPY", "IBM", "BAC", "AIG")
@@ -81,7 +82,9 @@ class Book:
 
 
 def with_parts(platform: Platform, **changes: Any) -> Platform:
-    """The same platform, with parts of its stages replaced."""
+    """The same platform, with parts of its stages replaced; `broker` stands for the only one."""
+    if "broker" in changes:
+        changes["routes"] = Routes(brokers=(changes.pop("broker"),))
     return replace(platform, stages=Stages(replace(platform.stages.parts, **changes)))
 
 

@@ -9,6 +9,7 @@ from trading_platform.domain.ids import intent_id
 from trading_platform.domain.orders import IntentKind, OrderEvent, OrderIntent, OrderState, OrderType, Side
 from trading_platform.ledger.ownership import Lease
 from trading_platform.orders.outbox import Outbox
+from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.tape import DAY
 
 SOON = timedelta(seconds=4)
@@ -52,7 +53,7 @@ class Desk:
     def outbox(self, broker: Any = None, deadline: timedelta = SOON) -> Outbox:
         return Outbox(
             ledger=self.ledger,
-            broker=broker or self.broker,
+            routes=Routes(brokers=(broker or self.broker,)),
             clock=self.platform.clock,
             calendar=self.platform.calendar,
             deadline=deadline,
