@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test faults check format bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,10 +36,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE PORT UI=0 RESET=1
+demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE BROKER=alpaca-local PORT UI=0 RESET=1
 	@$(BIN)/trading-platform demo \
 	  $(if $(DATA),--data "$(DATA)") $(if $(SESSION),--session "$(SESSION)") $(if $(SYMBOLS),--symbols "$(SYMBOLS)") \
 	  $(if $(SESSIONS),--sessions "$(SESSIONS)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
+	  $(if $(BROKER),--broker "$(BROKER)") \
 	  $(if $(filter 0,$(UI)),--no-ui) $(if $(filter 1,$(RESET)),--reset)
 
 # One more than there are cores: some tests wait.
@@ -47,6 +48,14 @@ WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)'
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+faults: $(STAMP) ## Crash and fault schedules over the three brokers. SEED SCHEDULES=2000 FIRST BROKER SECONDS=60 KILLS=50
+	@$(BIN)/python -W ignore -m trading_platform_tests.faults.campaign \
+	  $(if $(SEED),--seed "$(SEED)") $(if $(SCHEDULES),--schedules "$(SCHEDULES)") \
+	  $(if $(FIRST),--first "$(FIRST)") $(if $(BROKER),--broker "$(BROKER)")
+	@$(if $(FIRST),true,SECONDS=$(or $(SECONDS),60) $(BIN)/python -m trading_platform_tests.faults.ownership_race)
+	@$(if $(FIRST),true,FRESH_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -q -n 2 -k fresh_process \
+	  trading_platform_tests/faults/test_kill_and_resume.py)
 
 check: $(STAMP) ## Format, lint, types, direction of imports, dead code
 	@echo "format" && $(BIN)/ruff format --check --quiet . \

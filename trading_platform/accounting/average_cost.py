@@ -8,10 +8,11 @@ Realised profit is before fees; fees are added up beside it.
 Long only. What an execution costs is `brokers.fees`; where fills are kept is `ledger`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from trading_platform.domain.compiled import compiled, empty_records
@@ -82,16 +83,19 @@ class _Book:
     venue: str | None = None
 
 
-def fold(fills: Iterable[Fill]) -> dict[tuple[str, str], Position]:
+def fold(
+    fills: Iterable[Fill], before: Mapping[tuple[str, str], Position] = MappingProxyType({})
+) -> dict[tuple[str, str], Position]:
     """Positions by (strategy, symbol) from fills in the order in which they were booked, flat ones included.
 
+    `before` are the positions that earlier fills have come to: to go on from them is to fold all.
     `opened_at` and `opened_by` are the time and the intent of the first fill of the present holding, None when flat.
 
     Raises:
         Inconsistent: a fill sells more than its strategy holds.
         InvalidInput: a quantity is not positive, or a price or fee is finer than 1/10,000 dollar.
     """
-    books: dict[tuple[str, str], _Book] = {}
+    books = {key: _book(position) for key, position in before.items()}
     for fill in fills:
         key = (fill.strategy, fill.symbol)
         book = books.get(key)
@@ -145,6 +149,16 @@ def _book_fill(book: _Book, fill: Fill) -> None:
             where=where,
             mend="A fill is for at least one share; its side says which way",
         )
+
+
+def _book(position: Position) -> _Book:
+    """A book in which a position stands as it was left."""
+    book = _Book(opened_at=position.opened_at, opened_by=position.opened_by, venue=position.venue)
+    for name in ("quantity", "entry_quantity", "round_trips"):
+        book.holding[name] = getattr(position, name)
+    for name in ("cost", "realised", "fees", "entry_cost"):
+        book.holding[name] = units_from_dollars(getattr(position, name))
+    return book
 
 
 def _position(key: tuple[str, str], book: _Book) -> Position:

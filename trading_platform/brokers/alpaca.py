@@ -1,14 +1,15 @@
 """Alpaca behind the broker port, on alpaca-py's trading client.
 
 Here belong the port, and how what may happen on the line becomes its answers: what Alpaca has certainly refused is
-`Rejected`, what may have been done is `Unknown` (Law 4), and a question without an answer is a `TemporaryError`. What is
-sent is `alpaca_changes`, what is read `alpaca_view` and `alpaca_account`, the HTTP call `alpaca_line`, the stream of
-hints `alpaca_stream`.
+`Rejected`, what has certainly not left is `NotSent`, what may have been done is `Unknown` (Law 4), and a question without an
+answer is a `TemporaryError`. What is sent is `alpaca_changes`, what is read `alpaca_view`, `alpaca_fills` and
+`alpaca_account`, the HTTP call `alpaca_line`, the stream of hints `alpaca_stream`.
 
 alpaca-py takes seconds to import, so that it is imported with the first broker that is made.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -21,9 +22,11 @@ from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import (
     Absent,
     Accepted,
+    Answer,
     BrokerOrder,
     Execution,
     Found,
+    NotSent,
     Order,
     OrderType,
     Rejected,
@@ -77,7 +80,7 @@ class AlpacaBroker:
         updates: the stream (`alpaca_stream.TradeUpdates`), to be told what it must soon report: a mute one is noticed.
         read_timeout: how long a question may take.
         look_back: how far back orders with legs are looked for.
-        in_flight: how long an order whose sending was not answered may still arrive: until then it is not absent.
+        in_flight: how long what was sent without an answer may still arrive (`Capabilities.settle`).
 
     Raises:
         InvalidInput: the keys are refused, or are of a live account where a paper one is meant, or the reverse, or the
@@ -99,9 +102,10 @@ class AlpacaBroker:
         look_back: timedelta = _LONGEST_GTC,
         in_flight: timedelta = timedelta(seconds=30),
     ) -> None:
-        from trading_platform.brokers.alpaca_account import require_account
+        from trading_platform.brokers.alpaca_account import kind_of, require_account
         from trading_platform.brokers.alpaca_changes import AlpacaChanges
-        from trading_platform.brokers.alpaca_line import AlpacaLine
+        from trading_platform.brokers.alpaca_fills import AlpacaFills
+        from trading_platform.brokers.alpaca_line import AlpacaLine, Until
         from trading_platform.brokers.alpaca_names import OrderNames
         from trading_platform.brokers.alpaca_view import AlpacaView
 
@@ -109,12 +113,14 @@ class AlpacaBroker:
         if not address.startswith(("http://", "https://")):
             raise InvalidInput(f"{address!r} is no address", where="Alpaca", mend=f"Give one like {PAPER_URL}")
         self._clock, self._read_timeout, self._updates = clock, read_timeout, updates
-        self._in_flight, self._may_arrive = in_flight, dict[str, datetime]()
+        self._capabilities = replace(CAPABILITIES, settle=in_flight)
         self._line = AlpacaLine(key=key, secret=secret, base_url=address, paper=paper, clock=clock)
-        self._view = AlpacaView(self._line, OrderNames(), clock, look_back)
+        self._fills = AlpacaFills(self._line)
+        self._view = AlpacaView(self._line, OrderNames(), self._fills, clock.now() - look_back)
         self._changes = AlpacaChanges(self._line, self._view)
         try:
-            require_account(self._line, paper=paper, seconds=read_timeout.total_seconds())
+            until = Until(clock, clock.now() + read_timeout)
+            require_account(self._line, paper=paper, kind_of_key=kind_of(key.reveal()), until=until)
         except BaseException:
             self._line.close()
             raise
@@ -127,7 +133,7 @@ class AlpacaBroker:
     @property
     def capabilities(self) -> Capabilities:
         """Every type and time in force, OTO and bracket orders whose legs wait for the whole entry; whole shares."""
-        return CAPABILITIES
+        return self._capabilities
 
     @property
     def budget(self) -> "RateBudget | None":
@@ -136,7 +142,10 @@ class AlpacaBroker:
 
     @property
     def oddities(self) -> tuple[str, ...]:
-        """What a person should know of: statuses that the platform does not know, and protection that was lost."""
+        """What a person should know of: statuses that the platform does not know, and protection that was lost.
+
+        A status that an order has now is in its `BrokerOrder.said` as well; here are those of ended orders, too.
+        """
         return (
             *(f"order {order} has the status {said!r}" for order, said in self._view.unlisted.items()),
             *(
@@ -149,61 +158,50 @@ class AlpacaBroker:
         """Give the connections back."""
         self._line.close()
 
-    def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def submit(self, order: Order, deadline: datetime) -> Answer:
         """Send an order once. A client id that Alpaca has already answers with the order that has it."""
         try:
             require_well_formed(order, CAPABILITIES)
         except Refused as refusal:
             return Rejected(reason=str(refusal))
-        from trading_platform.brokers.alpaca_line import NoAnswer
+        return self._answer(deadline, lambda until: self._changes.place(order, until))
 
-        def place(until: "Until") -> Accepted | Rejected | Unknown:
-            try:
-                return self._changes.place(order, until)
-            except NoAnswer as error:
-                if error.sent:
-                    legs = (order.attached_stop, order.attached_target)
-                    names = (order.intent_id, *(leg.intent_id for leg in legs if leg is not None))
-                    self._may_arrive |= dict.fromkeys(names, self._clock.now() + self._in_flight)
-                raise
-
-        return self._answer(deadline, place)
-
-    def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
         """Cancel what is left of an order, and say so once it is certain. What an entry has filled is then protected."""
         return self._answer(deadline, lambda until: self._changes.leave(intent_id, 0, until))
 
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
         """Leave at most `quantity` shares open, by a replacement, or by new legs in place of old ones; 0 cancels."""
         return self._answer(deadline, lambda until: self._changes.leave(intent_id, quantity, until))
 
     def find(self, intent_id: str) -> Found | Absent | Unknown:
         """Look for an order, or for the leg of one, by its intent's id.
 
-        An order that was sent from here without an answer is not called absent before it can no longer arrive.
+        One that was sent without an answer, and is absent, may still arrive for as long as `Capabilities.settle`.
         """
 
         def look(until: "Until") -> Found | Absent:
             versions = self._view.versions(intent_id, until)
             return Found(order=self._view.reported(intent_id, versions, until)) if versions else Absent()
 
-        may_arrive = self._may_arrive.get(intent_id)
-        waits = may_arrive is not None and self._clock.now() < may_arrive
         try:
-            answer = self._asked(look)
+            return self._asked(look)
         except TemporaryError as error:
             return Unknown(reason=str(error))
-        if waits and isinstance(answer, Absent):
-            return Unknown(reason="it is not there, and may still arrive: its sending was not answered")
-        return answer
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
-        """Every order that may still fill, waiting legs included. Raises `TemporaryError`."""
+        """Every order that may still fill, waiting legs included. Raises `TemporaryError`.
+
+        Protection that could not be placed shows as missing from here on, and is whoever's who sees that: it is not
+        tried again with later changes.
+        """
+        self._changes.give_up_protection()
         return self._asked(self._view.open_orders)
 
     def executions(self, since: datetime) -> tuple[Execution, ...]:
         """Executions at or after `since` from the account's activities, oldest first. Raises `TemporaryError`.
 
+        One that Alpaca has corrected or busted is followed by what says so (`Execution.corrects`).
         Alpaca takes no commission, and books the fees of regulators by day and not by execution: `fee` is 0.
         """
         return self._asked(lambda until: self._view.executions(since, until))
@@ -212,25 +210,25 @@ class AlpacaBroker:
         """Shares held by symbol. Raises `TemporaryError`."""
         from trading_platform.brokers.alpaca_account import read_positions
 
-        return self._asked(lambda until: read_positions(self._line.call("get", "/positions", seconds=until.seconds)))
+        return self._asked(lambda until: read_positions(self._line.call("get", "/positions", until=until)))
 
     def cash(self) -> Decimal:
         """The account's cash in dollars. Raises `TemporaryError`."""
         from trading_platform.brokers.alpaca_account import read_cash
 
-        return self._asked(lambda until: read_cash(self._line.call("get", "/account", seconds=until.seconds)))
+        return self._asked(lambda until: read_cash(self._line.call("get", "/account", until=until)))
 
     def market_clock(self) -> "MarketClock":
         """The market's clock as Alpaca has it. Raises `TemporaryError`."""
         from trading_platform.brokers.alpaca_account import read_clock
 
-        return self._asked(lambda until: read_clock(self._line.call("get", "/clock", seconds=until.seconds)))
+        return self._asked(lambda until: read_clock(self._line.call("get", "/clock", until=until)))
 
-    def cancel_all(self, deadline: datetime) -> "tuple[PartAnswer, ...] | Rejected | Unknown":
+    def cancel_all(self, deadline: datetime) -> "tuple[PartAnswer, ...] | Rejected | NotSent | Unknown":
         """Ask to cancel every open order, and give the answer for each. Accepted means asked: look until none is left."""
         return self._in_parts("/orders", {}, deadline)
 
-    def close_all(self, deadline: datetime) -> "tuple[PartAnswer, ...] | Rejected | Unknown":
+    def close_all(self, deadline: datetime) -> "tuple[PartAnswer, ...] | Rejected | NotSent | Unknown":
         """Ask to cancel every order and sell every position, and give the answer for each. Look until all is flat.
 
         Alpaca names the orders that it makes for this: their executions belong to no intent. It is for a person in an
@@ -240,35 +238,29 @@ class AlpacaBroker:
 
     def _in_parts(
         self, path: str, asked: Mapping[str, str], deadline: datetime
-    ) -> "tuple[PartAnswer, ...] | Rejected | Unknown":
+    ) -> "tuple[PartAnswer, ...] | Rejected | NotSent | Unknown":
         from trading_platform.brokers.alpaca_account import read_parts
-        from trading_platform.brokers.alpaca_line import NoAnswer, Refusal, Until
-        from trading_platform.brokers.alpaca_orders import Unreadable
 
-        try:
-            return read_parts(
-                self._line.call("delete", path, asked, seconds=Until(self._clock, deadline).seconds),
-            )
-        except Refusal as refusal:
-            return Rejected(reason=str(refusal))
-        except (NoAnswer, Unreadable) as error:
-            return Unknown(reason=str(error))
+        return self._done(deadline, lambda until: read_parts(self._line.call("delete", path, asked, until=until)))
 
-    def _answer(
-        self, deadline: datetime, act: "Callable[[Until], Accepted | Rejected | Unknown]"
-    ) -> Accepted | Rejected | Unknown:
-        from trading_platform.brokers.alpaca_line import NoAnswer, Refusal, Until
-        from trading_platform.brokers.alpaca_orders import Unreadable
-
-        try:
-            answer = act(Until(self._clock, deadline))
-        except (Refused, Refusal) as refusal:
-            return Rejected(reason=str(refusal))
-        except (NoAnswer, Unreadable) as error:
-            return Unknown(reason=str(error))
+    def _answer(self, deadline: datetime, act: "Callable[[Until], Answer]") -> Answer:
+        answer = self._done(deadline, act)
         if self._updates is not None and isinstance(answer, Accepted):
             self._updates.expect(answer.broker_order_id)
         return answer
+
+    def _done(self, deadline: datetime, act: "Callable[[Until], _T]") -> "_T | Rejected | NotSent | Unknown":
+        """What an act comes to. Without an answer it is unknown, unless nothing that changes anything has left."""
+        from trading_platform.brokers.alpaca_line import NoAnswer, Refusal, Until
+        from trading_platform.brokers.alpaca_orders import Unreadable
+
+        until = Until(self._clock, deadline)
+        try:
+            return act(until)
+        except (Refused, Refusal) as refusal:
+            return Rejected(reason=str(refusal))
+        except (NoAnswer, Unreadable) as error:
+            return Unknown(reason=str(error)) if until.may_have_left else NotSent(reason=str(error))
 
     def _asked(self, ask: "Callable[[Until], _T]") -> _T:
         """The answer to a question. Whatever keeps it from being answered, it may be asked again."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from trading_platform.brokers.alpaca_line import AlpacaLine, NoAnswer, Refusal
+from trading_platform.brokers.alpaca_line import AlpacaLine, NoAnswer, Refusal, Until
 from trading_platform.brokers.alpaca_orders import Unreadable, moment, shares
 from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import Accepted, Rejected, Unknown
@@ -17,6 +17,9 @@ from trading_platform.domain.orders import Accepted, Rejected, Unknown
 _WHERE: Final = "Alpaca"
 _PAPER: Final = "PA"
 """What the account number of a paper account begins with."""
+
+_KEYS_OF: Final = {"PK": "a paper", "AK": "a live"}
+"""What the ids of keys begin with. Alpaca does not promise it: it is said to a person, and nothing else rests on it."""
 
 _BLOCKS: Final = ("account_blocked", "trading_blocked", "trade_suspended_by_user")
 _KEYS_REFUSED: Final = frozenset({401, 403})
@@ -41,8 +44,14 @@ class PartAnswer:
     answer: Accepted | Rejected | Unknown
 
 
-def require_account(line: AlpacaLine, *, paper: bool, seconds: float) -> None:
+def require_account(line: AlpacaLine, *, paper: bool, kind_of_key: str | None, until: Until) -> None:
     """Look at the account behind the keys.
+
+    Args:
+        line: the line to Alpaca.
+        paper: whether a paper account is meant.
+        kind_of_key: what the key's id seems to be for (`kind_of`), to say so where it is refused.
+        until: the deadline.
 
     Raises:
         InvalidInput: the keys are refused, the account is blocked, or it is a live one where a paper one was asked for,
@@ -50,14 +59,10 @@ def require_account(line: AlpacaLine, *, paper: bool, seconds: float) -> None:
         TemporaryError: Alpaca does not answer.
     """
     try:
-        said = line.call("get", "/account", seconds=seconds)
+        said = line.call("get", "/account", until=until)
     except Refusal as refusal:
         if refusal.status in _KEYS_REFUSED:
-            raise InvalidInput(
-                f"Alpaca refuses the keys ({refusal.message})",
-                where=_WHERE,
-                mend="Check key and secret, and that they belong to this address: paper and live have keys of their own",
-            ) from None
+            raise _keys_refused(refusal, kind_of_key, "a paper" if paper else "a live") from None
         raise TemporaryError(f"Alpaca does not show its account: {refusal}") from None
     except NoAnswer as error:
         raise TemporaryError(f"Alpaca's account cannot be seen: {error}", delay=error.delay) from None
@@ -80,6 +85,26 @@ def require_account(line: AlpacaLine, *, paper: bool, seconds: float) -> None:
         raise InvalidInput(
             f"the account cannot trade ({', '.join(blocked)})", where=_WHERE, mend="Ask Alpaca to have it unblocked"
         )
+
+
+def kind_of(key: str) -> str | None:
+    """What a key's id seems to be for, by how it begins: "a paper" or "a live"; None where that cannot be told."""
+    return next((kind for begins, kind in _KEYS_OF.items() if key.startswith(begins)), None)
+
+
+def _keys_refused(refusal: Refusal, kind: str | None, asked: str) -> InvalidInput:
+    if kind is not None and kind != asked:
+        return InvalidInput(
+            f"Alpaca refuses the keys ({refusal.message}): {asked} account was asked for, and this key seems to be "
+            f"{kind} one",
+            where=_WHERE,
+            mend=f"Give the keys of {asked} account, or say that {kind} one is meant",
+        )
+    return InvalidInput(
+        f"Alpaca refuses the keys ({refusal.message})",
+        where=_WHERE,
+        mend="Check key and secret, and that they belong to this address: paper and live have keys of their own",
+    )
 
 
 def read_cash(said: Any) -> Decimal:

@@ -1,10 +1,12 @@
-"""The line to Alpaca: one HTTP call, its limit in time, and the three ways in which it can end.
+"""The line to Alpaca: one HTTP call, its limit in time, and the ways in which it can end.
 
 Here belongs all that touches alpaca-py's REST client: its retries are off, every call has a time-out, and the answer's
-headers tell the rate budget. What is asked and what an answer means is said by `alpaca_orders` and `alpaca`.
+headers tell the rate budget, which is not overdrawn. What is asked and what an answer means is said by `alpaca_orders`
+and `alpaca`.
 
 A call returns what Alpaca said, or raises `Refusal` (Alpaca has certainly not done it) or `NoAnswer` (it may or may not
-have been done). The vendor's exceptions hold the request, and with it the keys: they are not chained.
+have been done, if it has left at all: `Until.may_have_left` keeps count). The vendor's exceptions hold the request, and
+with it the keys: they are not chained.
 """
 
 import contextlib
@@ -36,6 +38,9 @@ Method = Literal["get", "post", "patch", "delete"]
 _CERTAIN: Final = frozenset({400, 401, 403, 404, 405, 422})
 """The statuses that mean: read, understood, and not done. 408, 409 and 429 may come from anywhere on the way."""
 
+_WINDOW: Final = timedelta(minutes=1)
+"""What the rate limit counts in: who has used it up need not wait longer, whatever the header's clock says."""
+
 _LONGEST_REASON: Final = 300
 _CHUNK: Final = 65_536
 _FIRST_PAUSE: Final = 0.05
@@ -53,29 +58,41 @@ class Refusal(Exception):
 
 
 class NoAnswer(Exception):
-    """Whether Alpaca has done it is not known. `delay`: Alpaca asked to wait so many seconds.
+    """There is no answer. `delay`: try again after so many seconds."""
 
-    `sent` is False where the request has certainly not left.
-    """
-
-    def __init__(self, reason: str, *, delay: float = 1.0, sent: bool = True) -> None:
+    def __init__(self, reason: str, *, delay: float = 1.0) -> None:
         super().__init__(reason)
-        self.delay, self.sent = delay, sent
+        self.delay = delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateBudget:
-    """How many requests the account may make, by the newest answer's headers. `resets_at` is when it is full again."""
+    """How many requests the account may make, by the newest answer's headers.
+
+    `resets_at` is when it is full again by Alpaca's clock, `told_at` when the answer came by ours.
+    """
 
     limit: int
     remaining: int
     resets_at: datetime
+    told_at: datetime
+
+    def wait(self, now: datetime) -> float:
+        """Seconds until there is room for a request; zero or less: there is."""
+        if self.remaining > 0:
+            return 0.0
+        return (min(self.resets_at, self.told_at + _WINDOW) - now).total_seconds()
 
 
 class Until:
-    """A deadline while it runs down, with the pauses between questions until something has happened."""
+    """A deadline while it runs down, with the pauses between questions until something has happened.
+
+    `may_have_left` says whether a request that changes something may have gone out meanwhile: as long as it is False,
+    nothing was done for certain.
+    """
 
     def __init__(self, clock: Clock, deadline: datetime) -> None:
+        self.may_have_left = False
         self._clock, self._deadline = clock, deadline
         self._whole = self.seconds
         self._pause, self._paused = _FIRST_PAUSE, 0.0
@@ -104,6 +121,7 @@ class AlpacaLine:
     """
 
     def __init__(self, *, key: Secret, secret: Secret, base_url: str, paper: bool, clock: Clock) -> None:
+        self._clock = clock
         self._hidden: tuple[str, ...] = (key.reveal(), secret.reveal())
         self._client = TradingClient(
             api_key=key.reveal(),
@@ -130,23 +148,30 @@ class AlpacaLine:
         """Give the connections back."""
         self._session.close()
 
-    def call(self, method: Method, path: str, data: Mapping[str, Any] | None = None, *, seconds: float) -> Any:
-        """One call, sent at most once, answered within `seconds`. Returns the decoded JSON; None without a body.
+    def call(self, method: Method, path: str, data: Mapping[str, Any] | None = None, *, until: Until) -> Any:
+        """One call, sent at most once, answered in time. Returns the decoded JSON; None without a body.
 
         Raises:
             Refusal: It is certainly not done.
-            NoAnswer: It may or may not be done; certainly not if `seconds` was not positive.
+            NoAnswer: It may or may not be done. It has certainly not left where no time or no room in the rate limit
+                was left for it, or where there was no connection: `until` then says as much as before.
         """
+        seconds, asks = until.seconds, method == "get"
         if seconds <= 0:
-            raise NoAnswer(f"no time was left for {method.upper()} {path}, which was not sent", sent=False)
+            raise NoAnswer(f"no time was left for {method.upper()} {path}, which was not sent")
+        wait = 0.0 if self.budget is None else self.budget.wait(self._clock.now())
+        if wait > 0:
+            raise NoAnswer(f"the rate limit is used up: {method.upper()} {path} was not sent", delay=wait)
+        left_before, until.may_have_left = until.may_have_left, until.may_have_left or not asks
         try:
             with self._session.within(seconds):
                 return getattr(self._client, method)(path, None if data is None else dict(data))
         except APIError as error:
             raise self._verdict(error) from None
         except (requests.RequestException, HTTPError, OSError) as error:
-            reason = self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")
-            raise NoAnswer(reason, sent=not _never_connected(error)) from None
+            if _never_connected(error):
+                until.may_have_left = left_before
+            raise NoAnswer(self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")) from None
         except ValueError as error:
             raise NoAnswer(self.scrub(f"Alpaca's answer cannot be read ({error})")) from None
 
@@ -206,6 +231,7 @@ class _TimedSession(requests.Session):
                 limit=int(headers["X-RateLimit-Limit"]),
                 remaining=int(headers["X-RateLimit-Remaining"]),
                 resets_at=datetime.fromtimestamp(int(headers["X-RateLimit-Reset"]), UTC),
+                told_at=self._clock.now(),
             )
 
 

@@ -53,6 +53,9 @@ HELD: Final = "held"
 
 REPLACED: Final = "replaced"
 
+UNTOLD: Final = "(none told)"
+"""Stands for a status that is missing."""
+
 _STOPS: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
@@ -183,8 +186,19 @@ def pair_body(names: tuple[str, str], stop: AlpacaOrder, target: AlpacaOrder, qu
     }
 
 
+def is_traded_here(said: Any) -> bool:
+    """Whether an order is of a kind that the platform could have sent, so that it must be understood.
+
+    Orders of several option contracts in one have neither symbol nor side. A person may have them in the same account.
+    """
+    return not isinstance(said, Mapping) or said.get("order_class") != "mleg"
+
+
 def read_order(said: Any) -> AlpacaOrder:
-    """An order from Alpaca's JSON. Fields that are new are passed over. Raises `Unreadable`."""
+    """An order from Alpaca's JSON. Fields that are new are passed over. Raises `Unreadable`.
+
+    What a change or a count needs must be there. A status that is missing is one that the platform does not know.
+    """
     if not isinstance(said, Mapping):
         raise Unreadable(f"an order was expected, not {type(said).__name__}")
     try:
@@ -198,7 +212,7 @@ def read_order(said: Any) -> AlpacaOrder:
             kind=str(said.get("order_class") or "simple"),
             quantity=shares(said.get("qty") or said["filled_qty"]),
             filled=shares(said["filled_qty"]),
-            status=str(said["status"]),
+            status=str(said.get("status") or UNTOLD),
             submitted_at=moment(said.get("submitted_at") or said["created_at"]),
             limit_price=_decimal(said.get("limit_price")),
             stop_price=_decimal(said.get("stop_price")),
@@ -224,9 +238,13 @@ def moment(said: Any) -> datetime:
 
 
 def _type(said: Mapping[str, Any]) -> OrderType:
-    """The order's type. One that the platform does not have, as a person may use, shows as the type that it acts as."""
-    named = said.get("type") or said["order_type"]
-    return OrderType(named) if named in set(OrderType) else OrderType.STOP if "stop" in named else OrderType.MARKET
+    """The order's type. One that the platform does not have, or that is not told, shows as the type that it acts as."""
+    named = str(said.get("type") or said.get("order_type") or "")
+    if named in set(OrderType):
+        return OrderType(named)
+    if "stop" in named or said.get("stop_price") is not None:
+        return OrderType.STOP if said.get("limit_price") is None else OrderType.STOP_LIMIT
+    return OrderType.MARKET if said.get("limit_price") is None else OrderType.LIMIT
 
 
 def _decimal(said: Any) -> Decimal | None:

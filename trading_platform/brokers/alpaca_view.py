@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from trading_platform.brokers.alpaca_fills import AlpacaFills, text
 from trading_platform.brokers.alpaca_line import AlpacaLine, Refusal, Until
 from trading_platform.brokers.alpaca_names import OrderNames
 from trading_platform.brokers.alpaca_orders import (
@@ -22,16 +23,13 @@ from trading_platform.brokers.alpaca_orders import (
     STATES,
     AlpacaOrder,
     Unreadable,
-    moment,
+    is_traded_here,
     read_order,
-    shares,
 )
-from trading_platform.domain.clock import Clock
 from trading_platform.domain.orders import BrokerOrder, Execution, OrderState, Side
 
 _NOT_FOUND: Final = 404
 _ORDERS_A_PAGE: Final = 500
-_FILLS_A_PAGE: Final = 100
 _OVERLAP: Final = timedelta(minutes=5)
 """Orders are listed again from so long before the newest that is known: the list may lag."""
 
@@ -39,11 +37,11 @@ _INSTANT: Final = timedelta(milliseconds=1)
 
 
 class AlpacaView:
-    """Alpaca's orders and executions by intent."""
+    """Alpaca's orders and executions by intent. Orders with legs are looked for among those `since` a moment."""
 
-    def __init__(self, line: AlpacaLine, names: OrderNames, clock: Clock, look_back: timedelta) -> None:
-        self._line, self._names = line, names
-        self._listed_until = clock.now() - look_back
+    def __init__(self, line: AlpacaLine, names: OrderNames, fills: AlpacaFills, since: datetime) -> None:
+        self._line, self._names, self._fills = line, names, fills
+        self._listed_until = since
         self._unlisted: dict[str, str] = {}
 
     @property
@@ -62,7 +60,7 @@ class AlpacaView:
         ended = self._names.ended(order_id)
         if ended is not None:
             return ended
-        return self.note(self._line.call("get", f"/orders/{order_id}", {"nested": "true"}, seconds=until.seconds))
+        return self.note(self._line.call("get", f"/orders/{order_id}", {"nested": "true"}, until=until))
 
     def parent_of(self, order_id: str, until: Until) -> AlpacaOrder | None:
         """The order that this one is a leg of, None if it is no leg."""
@@ -73,14 +71,17 @@ class AlpacaView:
         """The order with this client_order_id; None if Alpaca knows none."""
         try:
             return self.note(
-                self._line.call(
-                    "get", "/orders:by_client_order_id", {"client_order_id": client_id}, seconds=until.seconds
-                )
+                self._line.call("get", "/orders:by_client_order_id", {"client_order_id": client_id}, until=until)
             )
         except Refusal as refusal:
             if refusal.status == _NOT_FOUND:
                 return None
             raise
+
+    def entry_at_work(self, symbol: str, until: Until) -> AlpacaOrder | None:
+        """A purchase of a symbol that may fill now: beside it Alpaca takes no stop of its own. None: there is none."""
+        working = self._listed({"status": "open", "nested": "false", "symbols": symbol}, None, until)
+        return next((one for one in working if one.symbol == symbol and one.side is Side.BUY and one.is_working), None)
 
     def versions(self, intent_id: str, until: Until) -> list[AlpacaOrder]:
         """Every order that the intent has had, the one that counts now last; empty: Alpaca has never had one."""
@@ -121,6 +122,7 @@ class AlpacaView:
             quantity=quantity,
             filled=filled,
             state=state,
+            said="" if newest.is_listed else newest.status,
         )
 
     def open_orders(self, until: Until) -> tuple[BrokerOrder, ...]:
@@ -136,13 +138,23 @@ class AlpacaView:
         return tuple(found)
 
     def executions(self, since: datetime, until: Until) -> tuple[Execution, ...]:
-        """Executions at or after `since`, oldest first, each once."""
-        found = {}
-        for said in self._fills(since - _INSTANT, until):
-            execution = self._execution(said, until)
-            if execution.time >= since:
-                found[execution.execution_id] = execution
-        return tuple(sorted(found.values(), key=lambda one: (one.time, one.execution_id)))
+        """Executions at or after `since`, oldest first, each once, and what has become of them."""
+        return tuple(
+            Execution(
+                execution_id=fill.id,
+                broker_order_id=fill.order_id,
+                intent_id=self._whose(fill.order_id, until),
+                symbol=fill.symbol,
+                side=fill.side,
+                quantity=fill.quantity,
+                price=fill.price,
+                fee=Decimal(0),
+                time=fill.time,
+                corrects=fill.corrects,
+            )
+            for fill in self._fills.since(since - _INSTANT, until)
+            if fill.time >= since
+        )
 
     def _seen(self, said: Any) -> AlpacaOrder:
         order = read_order(said)
@@ -171,13 +183,17 @@ class AlpacaView:
         return sorted(counting, key=lambda order: (order.submitted_at, not order.is_over))
 
     def _filled(self, versions: list[AlpacaOrder], until: Until) -> int:
-        """Shares filled over all versions. Whether a replacement's count begins anew is not said: fills are counted."""
-        if not any(order.status == REPLACED and order.filled for order in versions):
-            return sum(order.filled for order in versions)
+        """Shares filled over all versions.
+
+        Whether a replacement's count begins anew is not said, nor whether a busted fill is taken off a count: there the
+        fills are counted.
+        """
         ours = {order.id for order in versions}
+        replaced = any(order.status == REPLACED and order.filled for order in versions)
+        if not replaced and ours.isdisjoint(self._fills.amended):
+            return sum(order.filled for order in versions)
         begun = min(order.submitted_at for order in versions)
-        fills = {str(said["id"]): said for said in self._fills(begun - _OVERLAP, until)}
-        return sum(shares(said["qty"]) for said in fills.values() if str(said["order_id"]) in ours)
+        return self._fills.shares_of(ours, begun - _OVERLAP, until)
 
     def _whose(self, order_id: str, until: Until) -> str:
         """The intent that an order belongs to; of an order that is not ours, its client_order_id."""
@@ -209,10 +225,11 @@ class AlpacaView:
         while True:
             page = {**asked, "limit": str(_ORDERS_A_PAGE), "direction": "asc"}
             if after is not None:
-                page["after"] = _text(after)
-            said = _list(self._line.call("get", "/orders", page, seconds=until.seconds))
+                page["after"] = text(after)
+            said = _list(self._line.call("get", "/orders", page, until=until))
             # Listed flat, a leg would be taken for an order with a name of its own.
-            orders = [self.note(one) if asked["nested"] == "true" else self._seen(one) for one in said]
+            read = self.note if asked["nested"] == "true" else self._seen
+            orders = [read(one) for one in said if is_traded_here(one)]
             fresh = [order for order in orders if order.id not in seen]
             yield from fresh
             seen.update(order.id for order in fresh)
@@ -220,41 +237,6 @@ class AlpacaView:
                 return
             # Several orders can have one moment, and the list begins after the moment that it is given.
             after = max(order.submitted_at for order in orders) - _INSTANT
-
-    def _fills(self, after: datetime, until: Until) -> Iterator[Mapping[str, Any]]:
-        """The account's fills, oldest first, page by page. A page begins after the activity that it is told."""
-        asked = {"after": _text(after), "direction": "asc", "page_size": str(_FILLS_A_PAGE)}
-        while True:
-            said = _list(self._line.call("get", "/account/activities/FILL", asked, seconds=until.seconds))
-            for one in said:
-                if not isinstance(one, Mapping) or not {"id", "order_id", "qty"} <= one.keys():
-                    raise Unreadable(f"a fill has no id, order_id or qty: {one}")
-                yield one
-            if len(said) < _FILLS_A_PAGE or asked.get("page_token") == said[-1]["id"]:
-                return
-            asked["page_token"] = said[-1]["id"]
-
-    def _execution(self, said: Mapping[str, Any], until: Until) -> Execution:
-        order_id = str(said["order_id"])
-        intent_id = self._whose(order_id, until)
-        try:
-            return Execution(
-                execution_id=str(said["id"]),
-                broker_order_id=order_id,
-                intent_id=intent_id,
-                symbol=str(said["symbol"]),
-                side=Side.BUY if said["side"] == Side.BUY else Side.SELL,
-                quantity=shares(said["qty"]),
-                price=Decimal(str(said["price"])),
-                fee=Decimal(0),
-                time=moment(said["transaction_time"]),
-            )
-        except (KeyError, ValueError, ArithmeticError) as error:
-            raise Unreadable(f"the fill {said['id']} cannot be read: {error!r}") from None
-
-
-def _text(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")
 
 
 def _list(said: Any) -> list[Any]:

@@ -1,13 +1,15 @@
 """Interactive Brokers behind the broker port, over a TWS or IB Gateway that runs somewhere near.
 
 Here belongs the port: what each call answers, and within which time. How orders are worked is `ibkr_desk`, the
-connection `ibkr_link`, what TWS says `ibkr_messages` and what is kept of it `ibkr_memory`, what is shown of it
-`ibkr_views`, what its numbers mean `ibkr_codes`. The port is called from any
-thread; the vendor's client lives on one of its own. A process that forks makes a new broker in the child.
+connection `ibkr_link`, what TWS says `ibkr_messages` (or says so that it cannot be read, `ibkr_reading`) and what is
+kept of it `ibkr_memory`, what is shown of it `ibkr_views`, executions and their corrections `ibkr_executions`, what its
+numbers mean `ibkr_codes`. The port is called from any thread; the vendor's client lives on one of its own. A forked
+child has no such thread: its parent's broker sends nothing there, and it makes one of its own.
 
-**Answers.** Nothing written: `Rejected`, and its reason begins with 'not sent'. Written, and TWS shows the order:
-`Accepted`. Refused by TWS with a number that leaves no doubt: `Rejected`. Everything else is `Unknown`. Questions raise
-`TemporaryError` while TWS is away; `find` then answers `Unknown`.
+**Answers.** Nothing written, because TWS is away or about to restart, or messages have no room: `NotSent`. Nothing
+written, because the order cannot be: `Rejected`. Written, and TWS shows the order: `Accepted`. Refused by TWS with a
+number that leaves no doubt: `Rejected`. Everything else is `Unknown`. Questions raise `TemporaryError` while TWS is away,
+or when a part of its answer cannot be read; `find` then answers `Unknown`.
 
 **Ids.** Repeated ids are taken by TWS: the guard against doubles is the platform's.
 
@@ -16,6 +18,7 @@ remembers; after a restart on a later day `find` knows nothing of yesterday's or
 """
 
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
@@ -23,9 +26,9 @@ from typing import Any, Final, TypeVar
 from trading_platform.brokers.broker import Capabilities
 from trading_platform.brokers.ibkr_address import Address, Patience
 from trading_platform.brokers.ibkr_budget import MessageBudget
-from trading_platform.brokers.ibkr_desk import Answer, Desk
-from trading_platform.brokers.ibkr_link import Link, NotSent
-from trading_platform.brokers.ibkr_messages import POSITIONS, RequestRefused
+from trading_platform.brokers.ibkr_desk import Desk
+from trading_platform.brokers.ibkr_link import Link, NotWritten
+from trading_platform.brokers.ibkr_messages import POSITIONS, NoAnswer
 from trading_platform.brokers.ibkr_orders import platform_symbol
 from trading_platform.brokers.ibkr_quiet import Restarts, quiet_until
 from trading_platform.brokers.ibkr_views import Views
@@ -34,10 +37,11 @@ from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import InvalidInput, PermanentError, TemporaryError
 from trading_platform.domain.orders import (
     Absent,
-    Accepted,
+    Answer,
     BrokerOrder,
     Execution,
     Found,
+    NotSent,
     Order,
     OrderType,
     Rejected,
@@ -56,8 +60,9 @@ CAPABILITIES: Final = Capabilities(
     extended_hours=False,
     fractions=False,
     lot=1,
+    forgets_overnight=True,
 )
-"""What is used of Interactive Brokers."""
+"""What is used of Interactive Brokers, but for how long an order may be on its way."""
 
 _CASH: Final = "TotalCashValue"
 _CURRENCY: Final = "USD"
@@ -78,7 +83,7 @@ class IbkrBroker:
         patience: how long is waited for what.
         budget: how many messages may go to TWS in a second.
         restarts: when TWS is expected to be away.
-        settle: how long an id must be out of sight to be absent (`ibkr_views`).
+        settle: how long what was sent without an answer may still arrive (`ibkr_views`).
         commission_patience: how long an execution is held back for its commission.
         time_zone: TWS's own, for times that it sends without one.
 
@@ -116,6 +121,7 @@ class IbkrBroker:
         )
         self._views = Views(self._link, settle=settle)
         self._desk = Desk(self._link, self._views)
+        self._capabilities = replace(CAPABILITIES, settle=settle)
         self._link.start()
 
     @property
@@ -125,8 +131,8 @@ class IbkrBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Every type and time in force, attached stops, brackets; no extended hours, whole shares."""
-        return CAPABILITIES
+        """Every type and time in force, attached stops, brackets; no extended hours, whole shares; one day's memory."""
+        return self._capabilities
 
     @property
     def connections(self) -> int:
@@ -142,22 +148,22 @@ class IbkrBroker:
         """Disconnect. Orders stay as they are."""
         self._link.close()
 
-    def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def submit(self, order: Order, deadline: datetime) -> Answer:
         """Place an order, with what is attached to it. Not within the quiet windows around TWS's restarts."""
         quiet = quiet_until(self._clock.now(), self._restarts)
         if quiet is not None:
-            return Rejected(reason=f"not sent: TWS restarts, no new orders until {quiet.isoformat()}")
+            return NotSent(reason=f"TWS restarts: no new orders until {quiet.isoformat()}")
         try:
             require_well_formed(order, CAPABILITIES)
         except Refused as refused:
-            return Rejected(reason=f"not sent: {refused}")
+            return Rejected(reason=str(refused))
         return self._act(lambda limit: self._desk.submit(order, limit), deadline)
 
-    def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
         """Cancel what is left of the oldest open order with this id, and the other leg of its bracket."""
         return self._act(lambda limit: self._desk.leave(intent_id, 0, limit), deadline)
 
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
         """Leave at most `quantity` shares of the oldest open order with this id, and of the other leg; 0 cancels.
 
         A leg that was reduced before its entry had filled stays at that: it does not grow with later fills.
@@ -223,17 +229,17 @@ class IbkrBroker:
             return Unknown(reason=f"the deadline {deadline.isoformat()} had passed")
         try:
             return self._link.call(make, seconds)
-        except NotSent as why:
-            return Rejected(reason=f"not sent: {why}")
+        except NotWritten as why:
+            return NotSent(reason=str(why))
         except Refused as refused:
             return Rejected(reason=str(refused))
-        except (TimeoutError, OSError, RequestRefused) as error:
+        except (TimeoutError, OSError, NoAnswer) as error:
             return Unknown(reason=str(error) or "no answer before the deadline")
 
     def _ask(self, make: Callable[[float], Coroutine[Any, Any, _Told]]) -> _Told:
         try:
             return self._link.call(make, self._patience.answer.total_seconds())
-        except (NotSent, TimeoutError, OSError, RequestRefused) as error:
+        except (NotWritten, TimeoutError, OSError, NoAnswer) as error:
             said = str(error) or "no answer in time"
             raise TemporaryError(f"TWS cannot be asked: {said}") from error
 

@@ -26,11 +26,13 @@ class Patience:
     """How long is waited for what.
 
     `connect`: for a connection, with all that is pulled at its start. `answer`: for an answer to a question.
-    `first_retry` doubles up to `longest_retry`. `pulse`: after so long without a message TWS is asked for the time.
+    `commissions`: for the commissions of executions, which come right after these as a rule. `first_retry` doubles up to
+    `longest_retry`. `pulse`: after so long without a message TWS is asked for the time.
     """
 
     connect: timedelta = timedelta(seconds=8)
     answer: timedelta = timedelta(seconds=4)
+    commissions: timedelta = timedelta(seconds=1)
     first_retry: timedelta = timedelta(seconds=1)
     longest_retry: timedelta = timedelta(seconds=60)
     pulse: timedelta = timedelta(seconds=15)

@@ -4,7 +4,8 @@
 with a number that the table lists as certain. Everything else, after something was written, is not known: silence, a
 lost connection, a number that is not listed, and 103, which TWS also sends for an order that it works.
 
-**A leg that is refused** leaves no entry without its protection: the entry is cancelled.
+**A leg that is refused** leaves no entry without its protection: the entry is cancelled. **Legs that go with a
+cancelled entry** leave what it bought without theirs: they are placed anew, under the same ids.
 """
 
 import contextlib
@@ -12,28 +13,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trading_platform.brokers.ibkr_codes import Meaning
-from trading_platform.brokers.ibkr_link import Link, NotSent
+from trading_platform.brokers.ibkr_link import Link, NotWritten
 from trading_platform.brokers.ibkr_memory import Told
-from trading_platform.brokers.ibkr_messages import RequestRefused
+from trading_platform.brokers.ibkr_messages import NoAnswer, RequestRefused
 from trading_platform.brokers.ibkr_orders import (
     LIVE,
     WAITING,
     Placement,
     TwsOrder,
+    placed_anew,
     placements_of,
     resized,
     vendor_symbol,
 )
 from trading_platform.brokers.ibkr_views import Views
 from trading_platform.brokers.order_checks import Refused
-from trading_platform.domain.orders import (
-    Accepted,
-    Order,
-    Rejected,
-    Unknown,
-)
-
-Answer = Accepted | Rejected | Unknown
+from trading_platform.domain.orders import Accepted, Answer, Order, Rejected, Unknown
 
 
 class Desk:
@@ -44,7 +39,7 @@ class Desk:
         self._contracts: dict[str, Any] = {}
 
     async def submit(self, order: Order, limit: float) -> Answer:
-        """Place an order with its legs. Raises `NotSent` or `Refused` where nothing was written."""
+        """Place an order with its legs. Raises `NotWritten` or `Refused` where nothing was written."""
         link = self._link
         link.require_ready()
         contract = await self._contract(order.symbol, limit)
@@ -65,7 +60,7 @@ class Desk:
             return Unknown(reason=f"sent, and then {error or 'no answer before the deadline'}")
         if any(self._refusal(one) is not None and self._taken(one) for one in placements):
             # TWS said both: what it lists decides.
-            with contextlib.suppress(TimeoutError, OSError, NotSent, RequestRefused):
+            with contextlib.suppress(TimeoutError, OSError, NotWritten, NoAnswer):
                 await self._link.pull(limit)
         if (refusal := self._refusal(entry)) is not None:
             return Rejected(reason=str(refusal))
@@ -121,7 +116,7 @@ class Desk:
             await self._link.allow(1, limit, urgent=True)
             self._link.cancel([entry.order_id], limit)
             await self._link.until(lambda: ended() or None, limit)
-        except (TimeoutError, OSError, NotSent) as error:
+        except (TimeoutError, OSError, NotWritten) as error:
             return Unknown(reason=f"{why}; whether the entry is cancelled is not known: {error or 'no answer'}")
         order = self._heard.order_of(self._link.address.client_id, entry.order_id)
         if order is not None and (order.filled or self._heard.executed(order)):
@@ -135,7 +130,7 @@ class Desk:
             # TWS tells anew from which id on all are free.
             await self._link.tell(lambda client: client.reqIds(1), limit)
             await self._link.pull(limit)
-        except (TimeoutError, OSError, NotSent, RequestRefused):
+        except (TimeoutError, OSError, NotWritten, NoAnswer):
             return Unknown(reason=said)
         if all(self._taken(one) for one in placements):
             return Accepted(broker_order_id=str(self._taken(placements[0])))
@@ -144,23 +139,24 @@ class Desk:
     async def leave(self, intent_id: str, quantity: int, limit: float) -> Answer:
         """Leave at most `quantity` shares of an order open, and of the other leg of its bracket; 0 cancels them.
 
-        Raises `NotSent` or `Refused` where nothing was written.
+        Raises `NotWritten` or `Refused` where nothing was written.
         """
         if quantity < 0:
             raise Refused(f"{quantity} shares cannot be left open")
         link = self._link
         link.require_ready()
         try:
-            await link.pull_open(limit)
-            await link.pull_executions(limit)
-        except (TimeoutError, OSError, RequestRefused) as error:
-            raise NotSent(f"TWS did not tell its orders: {error or 'no answer before the deadline'}") from error
+            await link.pull_working(limit)
+        except (TimeoutError, OSError, NoAnswer) as error:
+            raise NotWritten(f"TWS did not tell its orders: {error or 'no answer before the deadline'}") from error
         order = self._oldest_open(intent_id)
         if order.client_id != link.address.client_id:
             raise Refused(f"order {intent_id} belongs to the client id {order.client_id} of TWS")
         group = (order, *self._other_legs(order))
         if quantity == 0:
-            return await self._cancel(group, limit)
+            legs = [one for one in self._heard.legs_of(order) if not one.has_ended]
+            answer = await self._cancel(group, limit)
+            return await self._protect(order, legs, limit) if legs and isinstance(answer, Accepted) else answer
         larger = [one for one in group if self._views.open_quantity(one) > quantity]
         if not larger:
             return Accepted(broker_order_id=str(order.perm_id))
@@ -210,6 +206,28 @@ class Desk:
 
         return await self._changed(ended, answer, limit)
 
+    async def _protect(self, entry: TwsOrder, legs: Sequence[TwsOrder], limit: float) -> Answer:
+        """Place anew the legs of a cancelled entry that bought something, if TWS has let them go with it."""
+        link = self._link
+        try:
+            await link.pull_working(limit)
+            held = max(self._now(entry).filled, self._heard.executed(entry)) - sum(
+                max(self._now(one).filled, self._heard.executed(one)) for one in self._heard.legs_of(entry)
+            )
+            gone = [one for one in legs if one.perm_id not in link.open_now or self._now(one).has_ended]
+            if held > 0 and len(gone) == len(legs):
+                await link.allow(len(gone), limit, urgent=True)
+                first, account = link.take_ids(len(gone)), link.address.account
+                anew = [placed_anew(one, first + place, held, account) for place, one in enumerate(gone)]
+                link.place(entry.contract, anew, limit)
+                await link.until(lambda: self._all_said(anew), limit)
+                if refused := next((said for one in anew if (said := self._refusal(one)) is not None), None):
+                    return Unknown(reason=f"it is cancelled, and what protects what it bought was refused: {refused}")
+        except (TimeoutError, OSError, NotWritten, NoAnswer) as error:
+            why = str(error) or "no answer before the deadline"
+            return Unknown(reason=f"it is cancelled; whether what it bought is protected is not known: {why}")
+        return Accepted(broker_order_id=str(entry.perm_id))
+
     async def _resize(self, orders: Sequence[TwsOrder], quantity: int, limit: float) -> Answer:
         """Change the totals of orders, so that `quantity` shares are left of each."""
         before = self._counts(orders)
@@ -257,7 +275,7 @@ class Desk:
         return self._heard.orders.get(order.perm_id, order)
 
     async def _contract(self, symbol: str, limit: float) -> Any:
-        """TWS's own contract of a US stock. Raises `Refused` if it has none, `NotSent` if it does not say."""
+        """TWS's own contract of a US stock. Raises `Refused` if it has none, `NotWritten` if it does not say."""
         known = self._contracts.get(symbol)
         if known is not None:
             return known
@@ -267,11 +285,13 @@ class Desk:
         try:
             found = await self._link.ask(None, lambda client, number: client.reqContractDetails(number, wanted), limit)
         except RequestRefused as refused:
-            raise Refused(f"{symbol}: {refused}") from refused
-        except (TimeoutError, OSError) as error:
-            raise NotSent(f"TWS did not tell its contract of {symbol}: {error or 'no answer in time'}") from error
+            if refused.meaning is not Meaning.REFUSED:
+                raise NotWritten(f"TWS did not tell its contract of {symbol}: {refused}") from refused
+            raise Refused(f"{symbol} cannot be traded at TWS: {refused}") from refused
+        except (TimeoutError, OSError, NoAnswer) as error:
+            raise NotWritten(f"TWS did not tell its contract of {symbol}: {error or 'no answer in time'}") from error
         if len(found) != 1:
-            raise Refused(f"{symbol} is {len(found)} contracts at TWS, not one")
+            raise Refused(f"{symbol} is {len(found)} contracts at TWS, not one: look the symbol up there")
         contract = found[0].contract
         contract.exchange = "SMART"
         self._contracts[symbol] = contract

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import TimeoutError as CallTimedOut
 from typing import Any, Final, TypeVar
@@ -22,8 +22,9 @@ from typing import Any, Final, TypeVar
 from trading_platform.brokers.ibkr_address import Address, Patience, require_account
 from trading_platform.brokers.ibkr_budget import MessageBudget
 from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
-from trading_platform.brokers.ibkr_messages import COMPLETED, OPEN_ORDERS, TIME, Heard, RequestRefused
+from trading_platform.brokers.ibkr_messages import COMPLETED, OPEN_ORDERS, TIME, Heard, NoAnswer
 from trading_platform.brokers.ibkr_orders import Placement
+from trading_platform.brokers.ibkr_reading import Reader
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import InvalidInput
 
@@ -34,7 +35,7 @@ _CALL_SLACK: Final = 1.0
 """How much longer than the loop a caller waits for it."""
 
 
-class NotSent(Exception):
+class NotWritten(Exception):
     """Nothing was written to TWS, for certain."""
 
 
@@ -94,11 +95,11 @@ class Link:
         """Run `make(limit)` on the loop, and return its answer; `limit` is the loop's time in `seconds`.
 
         Raises:
-            NotSent: The connection is closed for good; nothing was written.
+            NotWritten: The connection is closed for good; nothing was written.
             TimeoutError: No answer in time. What was written may have had its effect.
         """
         if not self._thread.is_alive() or self._closing.is_set():
-            raise NotSent("the connection is closed")
+            raise NotWritten("the connection is closed")
 
         async def limited() -> _Answer:
             return await make(self._loop.time() + seconds)
@@ -108,7 +109,7 @@ class Link:
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:
             work.close()
-            raise NotSent("the connection is closed") from None
+            raise NotWritten("the connection is closed") from None
         try:
             return future.result(seconds + _CALL_SLACK)
         except (CallTimedOut, CallCancelled):
@@ -123,9 +124,9 @@ class Link:
         return self._ready and not self._link_lost
 
     def require_ready(self) -> None:
-        """Raise `NotSent` unless TWS is connected and reaches the venue."""
+        """Raise `NotWritten` unless TWS is connected and reaches the venue."""
         if not self.is_healthy:
-            raise NotSent(self.why_not)
+            raise NotWritten(self.why_not)
 
     @property
     def why_not(self) -> str:
@@ -133,12 +134,12 @@ class Link:
         return "TWS has lost its link to the venue" if self._ready else self._why_not
 
     async def allow(self, count: int, limit: float, *, urgent: bool) -> None:
-        """Wait until `count` messages may be sent, and count them. Raises `NotSent` if that is after `limit`."""
+        """Wait until `count` messages may be sent, and count them. Raises `NotWritten` if that is after `limit`."""
         while True:
             now = self._loop.time()
             wait = self._budget.wait(count, now, urgent=urgent)
             if now + wait >= limit:
-                raise NotSent("the budget of messages has no room before the deadline")
+                raise NotWritten("the budget of messages has no room before the deadline")
             if wait == 0.0:
                 self._budget.spend(count, now)
                 return
@@ -155,13 +156,13 @@ class Link:
         self._next_id = max(self._next_id, self.heard.highest_id + 1)
 
     def place(self, contract: Any, placements: Sequence[Placement], limit: float) -> None:
-        """Write orders, new or changed, at once. Raises `NotSent` if it is too late, or TWS is not there."""
+        """Write orders, new or changed, at once. Raises `NotWritten` if it is too late, or TWS is not there."""
         self._require_writable(limit)
         for one in placements:
             self._client.placeOrder(one.order_id, contract, one.order)
 
     def cancel(self, order_ids: Sequence[int], limit: float) -> None:
-        """Write cancels. Raises `NotSent` as `place` does."""
+        """Write cancels. Raises `NotWritten` as `place` does."""
         self._require_writable(limit)
         for order_id in order_ids:
             self._client.cancelOrder(order_id)
@@ -169,7 +170,7 @@ class Link:
     def _require_writable(self, limit: float) -> None:
         self.require_ready()
         if self._loop.time() >= limit:
-            raise NotSent("the deadline had passed")
+            raise NotWritten("the deadline had passed")
 
     async def until(self, known: Callable[[], _Answer | None], limit: float) -> _Answer:
         """What `known` says once it says something, asked again at every message.
@@ -193,19 +194,28 @@ class Link:
         argument of `send`.
 
         Raises:
-            NotSent: There is no connection, or no room for a message before `limit`.
+            NotWritten: There is no connection, or no room for a message before `limit`.
             TimeoutError, ConnectionError: No whole answer came.
             RequestRefused: TWS answered with an error.
+            Unreadable: A part of its answer cannot be read.
         """
-        async with asyncio.timeout_at(limit), self._locks.setdefault(key, asyncio.Lock()):
+        async with asyncio.timeout_at(limit), self._asking(key, send, limit) as answer:
+            return await answer
+
+    @contextlib.asynccontextmanager
+    async def _asking(
+        self, key: Hashable | None, send: Callable[[Any, int], None], limit: float
+    ) -> "AsyncIterator[asyncio.Future[list[Any]]]":
+        """A question that is on its way: the answer is waited for inside, and nobody's after that."""
+        async with self._locks.setdefault(key, asyncio.Lock()) if key else contextlib.nullcontext():
             await self.allow(1, limit, urgent=False)
             if self._client is None:
-                raise NotSent(self._why_not)
+                raise NotWritten(self._why_not)
             request_id = self.take_ids(1)
             future = self.heard.expect(key or request_id)
             try:
                 send(self._client, request_id)
-                return await future
+                yield future
             finally:
                 self.heard.give_up(key or request_id)
 
@@ -213,30 +223,40 @@ class Link:
         """Send what TWS does not answer. Raises as `ask` does."""
         await self.allow(1, limit, urgent=False)
         if self._client is None:
-            raise NotSent(self._why_not)
+            raise NotWritten(self._why_not)
         send(self._client)
 
     async def pull(self, limit: float) -> None:
-        """Hear of every open order, every order that ended today, and today's executions: in this order.
+        """Hear of every open order, every order that ended today, and today's executions. Raises as `ask` does.
 
-        An order that ends in between is then told twice rather than never. Raises as `ask` does.
+        They are asked for at once, in this order, and TWS answers in it: an order that ends in between is then told
+        twice rather than never.
         """
-        await self.pull_open(limit)
-        self.completed_now = frozenset(
-            await self.ask(COMPLETED, lambda client, _: client.reqCompletedOrders(False), limit)  # noqa: FBT003 - the vendor's own
-        )
-        await self.pull_executions(limit)
+        async with (
+            asyncio.timeout_at(limit),
+            self._asking(OPEN_ORDERS, _ask_for_open, limit) as working,
+            self._asking(COMPLETED, _ask_for_completed, limit) as ended,
+            self._asking(None, _ask_for_executions, limit) as executed,
+        ):
+            self.open_now = frozenset(await working)
+            self.completed_now = frozenset(await ended)
+            await executed
+        self.skip_ids()
 
-    async def pull_open(self, limit: float) -> None:
-        """Hear of every open order of the account. Raises as `ask` does."""
-        self.open_now = frozenset(await self.ask(OPEN_ORDERS, lambda client, _: client.reqAllOpenOrders(), limit))
+    async def pull_working(self, limit: float) -> None:
+        """Hear of every open order of the account and of today's executions. Raises as `ask` does."""
+        async with (
+            asyncio.timeout_at(limit),
+            self._asking(OPEN_ORDERS, _ask_for_open, limit) as working,
+            self._asking(None, _ask_for_executions, limit) as executed,
+        ):
+            self.open_now = frozenset(await working)
+            await executed
         self.skip_ids()
 
     async def pull_executions(self, limit: float) -> None:
         """Hear of today's executions. Raises as `ask` does."""
-        from ib_insync.objects import ExecutionFilter
-
-        await self.ask(None, lambda client, number: client.reqExecutions(number, ExecutionFilter()), limit)
+        await self.ask(None, _ask_for_executions, limit)
         self.skip_ids()
 
     open_now: frozenset[int] = frozenset()
@@ -318,6 +338,7 @@ class Link:
         client = self._client = make(self.heard)
         client.MaxRequests = 0  # its queue would send after a deadline; `allow` limits instead
         client.conn.disconnected += self._on_disconnected
+        Reader(client, self.heard)
         limit = self._loop.time() + self.patience.connect.total_seconds()
         try:
             async with asyncio.timeout_at(limit):
@@ -328,7 +349,7 @@ class Link:
                 # A counter that TWS sets back is not followed: an id that was used changes the order that has it.
                 self._next_id = max(self._next_id, client.getReqId())
                 await self.pull(limit)
-        except (OSError, TimeoutError, ValueError, NotSent, RequestRefused) as error:
+        except (OSError, TimeoutError, ValueError, NotWritten, NoAnswer) as error:
             if self._refusal is None:
                 said = str(error) or "TWS did not answer in time"
                 self._why_not = f"TWS at {self.address} cannot be used: {said}"
@@ -372,7 +393,7 @@ class Link:
             try:
                 limit = self._loop.time() + self.patience.answer.total_seconds()
                 await self.ask(TIME, lambda client, _: client.reqCurrentTime(), limit)
-            except (TimeoutError, OSError, NotSent):
+            except (TimeoutError, OSError, NotWritten, NoAnswer):
                 self._why_not = "TWS is connected and mute"
                 return
 
@@ -424,7 +445,7 @@ class Link:
         """Nothing is sent before orders and executions were pulled again: some may have been missed."""
         try:
             await self.pull(self._loop.time() + self.patience.connect.total_seconds())
-        except (TimeoutError, OSError, NotSent, RequestRefused):
+        except (TimeoutError, OSError, NotWritten, NoAnswer):
             self._why_not = "TWS did not tell its orders after its link came back"
             self._ended.set()
             return
@@ -435,6 +456,20 @@ class Link:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _ask_for_open(client: Any, _number: int) -> None:
+    client.reqAllOpenOrders()
+
+
+def _ask_for_completed(client: Any, _number: int) -> None:
+    client.reqCompletedOrders(False)  # noqa: FBT003 - the vendor's own
+
+
+def _ask_for_executions(client: Any, number: int) -> None:
+    from ib_insync.objects import ExecutionFilter
+
+    client.reqExecutions(number, ExecutionFilter())
 
 
 async def _cancel_all() -> None:

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from trading_platform.brokers.ibkr_codes import Meaning
-from trading_platform.brokers.ibkr_memory import Memory, Told, TwsExecution, order_from
+from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
+from trading_platform.brokers.ibkr_executions import TwsExecution, parted
+from trading_platform.brokers.ibkr_memory import Memory, Told, order_from
 from trading_platform.brokers.ibkr_orders import TwsOrder, dollars, platform_symbol
 from trading_platform.domain.clock import Clock
 
@@ -32,12 +33,20 @@ _NO_NUMBER: Final = 1e300
 """TWS sends the largest double where it has no number."""
 
 
-class RequestRefused(Exception):
-    """TWS answered a question with an error: the port turns it into its own words."""
+class NoAnswer(Exception):
+    """TWS has answered a question, and the answer is of no use: the port turns it into its own words."""
+
+
+class RequestRefused(NoAnswer):
+    """TWS answered a question with an error."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{text} (TWS {code})")
-        self.code = code
+        self.meaning = meaning_of(code)
+
+
+class Unreadable(NoAnswer):
+    """TWS's answer has a part that cannot be read: nothing is concluded from the rest."""
 
 
 class Heard(Memory):
@@ -64,6 +73,7 @@ class Heard(Memory):
         self._early: dict[tuple[int, int], tuple[str, int]] = {}
         self._asked: dict[Hashable, tuple[asyncio.Future[list[Any]], list[Any]]] = {}
         self._owed: dict[Hashable, int] = {}
+        self._unread: dict[Hashable, str] = {}
         self._news = asyncio.Event()
 
     # What is asked of it.
@@ -77,6 +87,7 @@ class Heard(Memory):
     def give_up(self, key: Hashable) -> None:
         """Nobody waits for the answer to `key` any more; if it still comes, it is not taken for the next one's."""
         future, _ = self._asked.pop(key, (None, []))
+        self._unread.pop(key, None)
         if future is not None and (not future.done() or future.cancelled()):
             self._owed[key] = self._owed.get(key, 0) + 1
 
@@ -92,6 +103,11 @@ class Heard(Memory):
                 future.exception()
         self._asked.clear()
         self._wake()
+
+    def could_not_read(self, what: str) -> None:
+        """A part of an answer came that could not be read: no question that is open has its whole answer."""
+        # Their last messages are still to come, and end them.
+        self._unread.update(dict.fromkeys(self._asked, what))
 
     # What the vendor's client calls.
 
@@ -144,6 +160,10 @@ class Heard(Memory):
     def openOrder(self, orderId: int, contract: Any, order: Any, orderState: Any) -> None:
         """An order that works, or a change to one."""
         if order.account not in ("", self._account):
+            return
+        if not order.permId:
+            # TWS knows it, and the venue not yet: it will be told again. Until then it is no answer to what is open.
+            _require(OPEN_ORDERS not in self._asked, "an open order without a permId")
             return
         key = (order.clientId, orderId)
         self.highest_id = max(self.highest_id, orderId)
@@ -227,11 +247,11 @@ class Heard(Memory):
         """An execution, or a later word on one: a change after the last point of its id alone."""
         if execution.acctNumber not in ("", self._account):
             return
+        _require(bool(execution.execId and execution.permId), "an execution without an id")
+        _require(execution.side in ("BOT", "SLD"), f"an execution that neither bought nor sold: {execution.side!r}")
+        _require(not execution.shares or execution.price > 0, f"an execution at {execution.price}")
         self.highest_id = max(self.highest_id, execution.orderId if execution.orderId < 2**31 - 1 else 0)
-        identity, _, revision = execution.execId.rpartition(".")
-        known = self.executions.get(identity)
-        if known is not None and known.revision >= revision:
-            return
+        identity, revision = parted(execution.execId)
         done = TwsExecution(
             identity=identity,
             revision=revision,
@@ -244,7 +264,7 @@ class Heard(Memory):
             shares=int(execution.shares),
             price=dollars(execution.price),
             time=execution.time,
-            first_heard=known.first_heard if known else self._clock.now(),
+            heard_at=self._clock.now(),
         )
         self.keep_execution(done)
         if reqId in self._asked:
@@ -297,12 +317,18 @@ class Heard(Memory):
     def _end(self, key: Hashable) -> None:
         if self._owed.get(key, 0) > 0:
             self._owed[key] -= 1
+            self._unread.pop(key, None)
             if key in self._asked:
                 self._asked[key][1].clear()
             return
         future, answers = self._asked.pop(key, (None, []))
-        if future is not None and not future.done():
-            future.set_result(answers)
+        unread = self._unread.pop(key, None)
+        if future is None or future.done():
+            return
+        if unread is not None:
+            future.set_exception(Unreadable(f"TWS sent {unread} that cannot be read"))
+            return
+        future.set_result(answers)
 
     def _wake(self) -> None:
         self._news.set()
@@ -317,3 +343,9 @@ class Heard(Memory):
             if isinstance(moment, datetime):
                 return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.ib.TimezoneTWS))
         return None
+
+
+def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - the condition is the point
+    """Raise `ValueError`, which makes the message one that cannot be read."""
+    if not holds:
+        raise ValueError(what)

@@ -34,6 +34,7 @@ ENDED: Final = CANCELLED | {"Filled"}
 WAITING: Final = frozenset({"Inactive", "ApiPending", "", "Unknown"})
 """Says neither that an order is live nor that it has ended."""
 
+_WORDS: Final = ENDED | WAITING
 LIVE: Final = frozenset({"PendingSubmit", "PendingCancel", "PreSubmitted", "Submitted"})
 _CLOSE: Final = time(16, 0)
 _FOUR_PLACES: Final = Decimal("0.0001")
@@ -115,6 +116,19 @@ def placements_of(order: Order, first_id: int, account: str) -> tuple[Placement,
 
 def resized(order: TwsOrder, total: int, account: str) -> Placement:
     """The vendor's order that changes `order` to `total` shares and leaves everything else as it is."""
+    return _placement(order.order_id, order.order_ref, _as_it_is(order, total, account))
+
+
+def placed_anew(order: TwsOrder, order_id: int, total: int, account: str) -> Placement:
+    """The vendor's order for what `order` was, for `total` shares and without its parent; legs share a new group."""
+    fields = _as_it_is(order, total, account) | {"parentId": 0}
+    if order.oca_group:
+        # A group of which an order was cancelled takes no more.
+        fields["ocaGroup"] = f"{order.oca_group}-{order.parent_id}"
+    return _placement(order_id, order.order_ref, fields)
+
+
+def _as_it_is(order: TwsOrder, total: int, account: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "account": account,
         "tif": order.tif,
@@ -130,7 +144,7 @@ def resized(order: TwsOrder, total: int, account: str) -> Placement:
         fields["auxPrice"] = order.stop
     if order.oca_group:
         fields |= {"ocaGroup": order.oca_group, "ocaType": REDUCE_WITH_BLOCK}
-    return _placement(order.order_id, order.order_ref, fields)
+    return fields
 
 
 def _placement(order_id: int, ref: str, fields: Mapping[str, Any]) -> Placement:
@@ -193,6 +207,7 @@ def reported(order: TwsOrder, open_quantity: int, *, listed_open: bool) -> Broke
         quantity=whole,
         filled=order.filled,
         state=state,
+        said="" if order.status in _WORDS | LIVE else order.status,
     )
 
 

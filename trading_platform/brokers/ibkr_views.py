@@ -6,18 +6,18 @@ on the connection's loop.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from trading_platform.brokers.ibkr_executions import TwsExecution, told
 from trading_platform.brokers.ibkr_link import Link
-from trading_platform.brokers.ibkr_orders import TwsOrder, reported
-from trading_platform.domain.orders import Absent, BrokerOrder, Execution, Found, Side, Unknown
+from trading_platform.brokers.ibkr_orders import CANCELLED, TwsOrder, reported
+from trading_platform.domain.orders import Absent, BrokerOrder, Execution, Found, Unknown
 
 _NO_FEE: Final = Decimal(0)
-_COMMISSION_WAIT: Final = 1.0
-"""Seconds that a call waits for commissions: they come right after their executions, as a rule."""
 
 
 class Views:
@@ -26,7 +26,8 @@ class Views:
     Args:
         link: the connection.
         settle: an id that TWS does not show is absent only once the connection has stood, and the id's own message has
-            been away, for so long: what went out over a connection that broke may arrive after its successor.
+            been away, for so long: what went out over a connection that broke may arrive after its successor. Whoever
+            asks may know when it meant to send, and not when a process that died in between has sent.
     """
 
     def __init__(self, link: Link, *, settle: timedelta) -> None:
@@ -35,7 +36,9 @@ class Views:
 
     def note_sent(self, order_ref: str) -> None:
         """An order with this id is about to be written."""
-        self._sent_at[order_ref] = self._link.clock.now()
+        now = self._link.clock.now()
+        self._sent_at = {name: at for name, at in self._sent_at.items() if now - at < self._settle}
+        self._sent_at[order_ref] = now
 
     async def find(self, intent_id: str, limit: float) -> Found | Absent | Unknown:
         """Look for an order among open and ended ones and executions: the oldest one of this id.
@@ -51,7 +54,7 @@ class Views:
         # the same order under the first.
         shown = [one for one in named if one.perm_id in listed or one.has_ended]
         if shown:
-            return Found(order=self.shown(min(shown, key=lambda one: one.perm_id)))
+            return Found(order=self.shown(self._standing(shown)))
         if named:
             return Unknown(reason="TWS knew this order, and does not list it any more")
         now = link.clock.now()
@@ -101,16 +104,35 @@ class Views:
 
     async def open_orders(self, limit: float) -> tuple[BrokerOrder, ...]:
         """Every order of the account that works, by permId."""
-        await self._link.pull_open(limit)
-        await self._link.pull_executions(limit)
+        await self._link.pull_working(limit)
         working = [self._heard.orders[perm_id] for perm_id in sorted(self._link.open_now)]
         return tuple(self.shown(one) for one in working if not one.has_ended)
 
     def shown(self, order: TwsOrder) -> BrokerOrder:
         """An order as the port shows it."""
         listed_open = order.perm_id in self._link.open_now
-        known = replace(order, filled=max(order.filled, self._heard.executed(order)))
-        return reported(known, self.open_quantity(known), listed_open=listed_open)
+        executed = self._heard.executed(order)
+        known = replace(order, filled=max(order.filled, executed))
+        left = self.open_quantity(known)
+        if self._heard.is_corrected(order):
+            # TWS counts what the order did; what counts here is what stands of it.
+            known = replace(known, filled=executed)
+        return self._with_earlier(reported(known, left, listed_open=listed_open), order)
+
+    def _standing(self, shown: Sequence[TwsOrder]) -> TwsOrder:
+        """The oldest that works, or else that did not end by a cancel; what was placed anew stands for what was."""
+        working = [one for one in shown if one.perm_id in self._link.open_now and not one.has_ended]
+        kept = [one for one in shown if one.status not in CANCELLED]
+        return min(working or kept, key=_by_perm_id) if working or kept else max(shown, key=_by_perm_id)
+
+    def _with_earlier(self, shown: BrokerOrder, order: TwsOrder) -> BrokerOrder:
+        """An order that was placed anew, with what it had filled before it was cancelled."""
+        before = sum(
+            max(one.filled, self._heard.executed(one))
+            for one in self._heard.named(order.order_ref)
+            if order.order_ref and one.perm_id < order.perm_id and one.status in CANCELLED
+        )
+        return replace(shown, filled=shown.filled + before, quantity=shown.quantity + before) if before else shown
 
     def open_quantity(self, order: TwsOrder) -> int:
         """Shares that an order may still fill. A leg's are at most those that its entry bought and no leg sold."""
@@ -126,42 +148,36 @@ class Views:
         if leg.parent_id == 0:
             return None
         executed = self._heard.executed_by_id(leg.client_id, leg.parent_id, leg.symbol)
-        key = (leg.client_id, leg.parent_id, leg.symbol)
-        parents = [one for one in self._heard.orders.values() if (one.client_id, one.order_id, one.symbol) == key]
-        if parents:
-            # An id that was given anew belongs to the newer order.
-            return max(max(parents, key=lambda one: one.perm_id).filled, executed)
-        return executed or None
+        parent = self._heard.newest(leg.client_id, leg.parent_id, leg.symbol)
+        return max(parent.filled, executed) if parent is not None else executed or None
 
     async def executions(self, patience: timedelta, limit: float) -> tuple[Execution, ...]:
-        """Every execution that was heard of, by time, in its last correction.
+        """Every execution that was heard of, by time, with what corrects it.
 
         One whose commission has not come is held back: booked with another fee it would never agree with TWS again.
-        Held back for longer than `patience`, it is shown without a fee: an execution must not be lost for its fee.
+        Held back for longer than `patience`, it is shown without a fee: an execution must not be lost for its fee. If
+        TWS still tells the commission after that, the execution is shown with it, and differs from what was booked: a
+        person has to see that the book is short of a fee.
         """
         link, heard = self._link, self._heard
         await link.pull_executions(limit)
+        now = link.clock.now()
+
+        def fee_of(word: TwsExecution) -> Decimal | None:
+            fee = heard.commissions.get(word.execution_id)
+            if fee is None and (word.shares == 0 or now - word.heard_at >= patience):
+                return _NO_FEE
+            return fee
 
         def all_priced() -> bool | None:
-            return all(one.execution_id in heard.commissions for one in heard.executions.values()) or None
+            return all(fee_of(one) is not None for one in heard.executions.values()) or None
 
+        wait = link.patience.commissions.total_seconds()
         with contextlib.suppress(TimeoutError):
-            await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + _COMMISSION_WAIT))
-        now = link.clock.now()
-        shown = [
-            Execution(
-                execution_id=one.identity,
-                broker_order_id=str(one.perm_id),
-                intent_id=one.order_ref or f"ibkr-{one.perm_id}",
-                symbol=one.symbol,
-                side=Side.BUY if one.side == "BOT" else Side.SELL,
-                quantity=one.shares,
-                price=one.price,
-                fee=heard.commissions.get(one.execution_id, _NO_FEE),
-                time=one.time,
-            )
-            for one in heard.executions.values()
-            # A bust leaves an execution of no shares.
-            if one.shares > 0 and (one.execution_id in heard.commissions or now - one.first_heard >= patience)
-        ]
+            await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + wait))
+        shown = [one for words in heard.words.values() for one in told(words, fee_of)]
         return tuple(sorted(shown, key=lambda one: (one.time, one.execution_id)))
+
+
+def _by_perm_id(order: TwsOrder) -> int:
+    return order.perm_id

@@ -15,6 +15,7 @@ from trading_platform.cli.commands import enable
 from trading_platform.cli.config import config
 from trading_platform.cli.data import data
 from trading_platform.cli.database import db
+from trading_platform.cli.emergencies import halt, reconcile, reconnect, resume
 from trading_platform.cli.status import status
 from trading_platform.cli.strategies import strategies
 from trading_platform.cli.trading import demo, session
@@ -53,5 +54,22 @@ def commands() -> None:
     """Takes a trading strategy from backtest to production."""
 
 
-for _command in (demo, session, status, enable, positions, orders, fills, pnl, db, config, strategies, data):
+for _command in (
+    demo,
+    session,
+    status,
+    halt,
+    resume,
+    reconcile,
+    reconnect,
+    enable,
+    positions,
+    orders,
+    fills,
+    pnl,
+    db,
+    config,
+    strategies,
+    data,
+):
     commands.add_command(_command)

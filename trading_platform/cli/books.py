@@ -1,33 +1,43 @@
-"""Commands that read a book of the ledger."""
+"""Commands that read a book of the ledger. Those that act on all its orders or positions are in `emergencies`."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
+from trading_platform.cli.emergencies import cancel_orders, close_positions
 from trading_platform.cli.options import book_option, date_of, json_option, ledger_of, plain, show
+from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading_platform.ledger.queries import ProfitAndLoss
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @book_option
 @json_option
-def positions(*, book: str | None, as_json: bool) -> None:
-    """What is held, at average cost."""
+@click.pass_context
+def positions(context: click.Context, *, book: str | None, as_json: bool) -> None:
+    """What is held, at average cost; and close, which sells it."""
+    if context.invoked_subcommand is not None:
+        _require_behind(context, book, as_json)
+        return
     ledger = ledger_of(book)
     held = [one for one in ledger.holdings().positions.values() if one.quantity]
     shown = ("strategy", "symbol", "quantity", "cost", "opened_at")
     show(ledger, "Positions", held, shown, as_json=as_json, none="Nothing is held")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @book_option
 @click.option("--session", "day", help="One session's date; left out, all.")
 @json_option
-def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
-    """Every order and change that was intended, with where it stands."""
+@click.pass_context
+def orders(context: click.Context, *, book: str | None, day: str | None, as_json: bool) -> None:
+    """Every order and change that was intended, with where it stands; and cancel, which cancels what is open."""
+    if context.invoked_subcommand is not None:
+        _require_behind(context, book, day, as_json)
+        return
     wanted, ledger = date_of(day), ledger_of(book)
     rows = [
         {
@@ -40,6 +50,10 @@ def orders(*, book: str | None, day: str | None, as_json: bool) -> None:
     ]
     shown = ("bar_time", "strategy", "symbol", "kind", "side", "type", "quantity", "filled", "state")
     show(ledger, "Orders", rows, shown, as_json=as_json, none="No order was intended")
+
+
+positions.add_command(close_positions)
+orders.add_command(cancel_orders)
 
 
 @click.command()
@@ -68,6 +82,16 @@ def pnl(*, book: str | None, as_json: bool) -> None:
     rows = [{**plain(row), **plain(_unrealised(row, marks.get(row.symbol)))} for row in ledger.pnl()]
     shown = ("strategy", "symbol", "bought_quantity", "sold_quantity", "realised", "unrealised", "fees", "net")
     show(ledger, "Profit and loss", rows, shown, as_json=as_json, none="Nothing was traded")
+
+
+def _require_behind(context: click.Context, *given: object) -> None:
+    """An option in front of what is to be done would not reach it, and another book would be meant."""
+    if any(given):
+        raise InvalidInput(
+            "an option stands in front of what is to be done",
+            where=f"{context.info_name} {context.invoked_subcommand}",
+            mend=f"Give it behind: trading-platform {context.info_name} {context.invoked_subcommand} --book BOOK",
+        )
 
 
 def _unrealised(row: "ProfitAndLoss", mark: Decimal | None) -> dict[str, Decimal | None]:

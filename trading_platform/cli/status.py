@@ -9,6 +9,7 @@ import click
 from trading_platform.cli.options import book_option, json_option, plain, print_json, settings_of
 
 if TYPE_CHECKING:
+    from trading_platform.domain.reports import Break
     from trading_platform.terminal.status import BookStatus, LastCycle, Status
 
 
@@ -42,7 +43,10 @@ def _figures(found: "Status") -> dict[str, Any]:
             "holdings": [plain(one) for one in book.holdings],
             "open_orders": [_order(one) for one in book.open_orders],
             "unknown_orders": [one.intent.id for one in book.unknown_orders],
+            "unfinished": [plain(one) for one in book.unfinished],
             "breaks": [plain(one) for one in book.breaks],
+            "away": list(book.away),
+            "oddities": list(book.oddities),
             "disabled": [{"strategy": strategy, "symbol": symbol} for strategy, symbol in book.disabled],
             "owners": [plain(one) for one in book.owners],
         }
@@ -75,6 +79,11 @@ def _book_lines(book: "BookStatus") -> Iterator[tuple[str, str]]:
     yield "session", _session(book)
     if book.last is not None:
         yield from _account_lines(book.last)
+    if book.halted is not None:
+        yield "halted", f"by {book.halted.who}: {book.halted.reason}; nothing is entered until trading-platform resume"
+    if book.unfinished:
+        commands = [f"{_words(one.action)} (command {one.id}, by {one.who}: {one.reason})" for one in book.unfinished]
+        yield from _listed("not done", commands)
     if book.flatten_wanted:
         yield "flatten", "wanted for this session: everything is sold, nothing is entered"
     held = [f"{one.quantity} {one.symbol} ({one.strategy}), cost {one.cost:,.2f}" for one in book.holdings]
@@ -86,13 +95,27 @@ def _book_lines(book: "BookStatus") -> Iterator[tuple[str, str]]:
     ]
     yield from _listed("open orders", orders)
     yield from _listed("unknown", [f"{one.intent.id} {one.intent.symbol}" for one in book.unknown_orders])
-    yield from _listed("breaks", [f"{one.symbol}: {one.what}" for one in book.breaks])
+    yield from _listed("breaks", [f"{one.symbol}: {one.what}{_at(one, book)}" for one in book.breaks])
+    if book.away:
+        yield from _listed("away", [f"{one} did not answer: what it has is as it was believed" for one in book.away])
+    if book.oddities:
+        yield from _listed("odd", list(book.oddities))
     yield from _listed("disabled", [f"{strategy} {symbol}" for strategy, symbol in book.disabled])
     owners = [
         f"{one.owner}: {one.shards} shards, lease {'until' if one.leased else 'ran out at'} {one.lease_until:%H:%M:%S} UTC"
         for one in book.owners
     ]
     yield from _listed("owner", owners)
+
+
+def _words(action: str) -> str:
+    return action.replace("_", " ")
+
+
+def _at(found: "Break", book: "BookStatus") -> str:
+    """Which broker a break is with, where the book has orders or breaks at more than one."""
+    venues = {one.venue for one in book.breaks} | {one.venue for one in book.open_orders if one.venue is not None}
+    return f" ({found.venue})" if len(venues) > 1 else ""
 
 
 def _session(book: "BookStatus") -> str:

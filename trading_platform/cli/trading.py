@@ -10,18 +10,24 @@ from trading_platform.cli.options import json_option, market_options, print_json
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the Dagster UI.")
 @click.option("--ui/--no-ui", default=True, help="Serve the Dagster UI afterwards.")
 @click.option("--sessions", type=click.IntRange(1, 250), default=1, show_default=True, help="How many in a row.")
+@click.option(
+    "--broker",
+    type=click.Choice(["paper", "alpaca-local"]),
+    help="paper: the platform's own exchange (the default). alpaca-local: a local Alpaca.",
+)
 @click.option("--reset", is_flag=True, help="Leave an unfinished demo behind and start with a fresh book.")
 @json_option
-def demo(*, port: int, ui: bool, sessions: int, reset: bool, as_json: bool, **market: str | None) -> None:
+def demo(
+    *, port: int, ui: bool, sessions: int, broker: str | None, reset: bool, as_json: bool, **market: str | None
+) -> None:
     """Trade whole sessions through Dagster, minute by minute, on paper."""
     from rich.console import Console
 
     from trading_platform.terminal.demo import DemoOptions, run_demo
 
     console = Console(stderr=as_json)
-    figures = run_demo(
-        settings_of(market), DemoOptions(reset=reset, port=port if ui else None, sessions=sessions), console
-    )
+    options = DemoOptions(reset=reset, port=port if ui else None, sessions=sessions, broker=broker)
+    figures = run_demo(settings_of(market), options, console)
     if as_json:
         print_json(figures)
 

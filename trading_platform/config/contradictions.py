@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from itertools import pairwise
 from typing import Final
+from urllib.parse import urlsplit
 
 from trading_platform.config.knobs import unit_of, value_of
 from trading_platform.config.settings import Settings
@@ -16,6 +17,8 @@ from trading_platform.domain.ids import is_symbol
 LONGEST_SESSION: Final = 390
 """Minutes in the longest regular session that can be traded."""
 _OF_FILES: Final = ("lean", "csv", "parquet")
+_ALPACA_HOSTS: Final = {True: "api.alpaca.markets", False: "paper-api.alpaca.markets"}
+"""Alpaca's own hosts, by whether their accounts hold real money."""
 _XNYS_HOURS: Final = {"market_hours.open": time(9, 30), "market_hours.close": time(16, 0)}
 
 Found = tuple[tuple[str, ...], str]
@@ -37,6 +40,7 @@ class Contradictions:
         """Each contradiction: the paths that take part, and a sentence."""
         yield from self._ownership()
         yield from self._money()
+        yield from self._accounts()
         yield from self._backups()
         yield from self._market_hours()
         yield from self._folder()
@@ -84,12 +88,45 @@ class Contradictions:
         ):
             if settings.live and broker == "paper":
                 yield self._said("{} is real money, and does not go with {}", "live", path)
-            if settings.clock == "simulated" and broker not in {None, "paper"}:
+            if settings.clock == "simulated" and not self._takes_the_past(broker):
                 yield self._said(
                     "{} trades sessions of the past, whose orders cannot go to {}: give paper, or the clock system",
                     "clock",
                     path,
                 )
+        if settings.live and settings.market_data.provider == "simulated":
+            yield self._said(
+                "{} is real money, and does not go with {}, a market that is made up", "live", "market_data.provider"
+            )
+
+    def _takes_the_past(self, broker: str | None) -> bool:
+        """Whether orders of past sessions may go to a broker. What stands in for Alpaca has a clock of its own.
+
+        TWS runs on the trader's own machine as a rule, so that its address says nothing.
+        """
+        if broker == "alpaca":
+            return self._settings.alpaca.is_stand_in and not self._settings.live
+        return broker in {None, "paper"}
+
+    def _accounts(self) -> Iterator[Found]:
+        """What is written of an account, against the flag `live`. The broker's own answer is asked for at the start."""
+        settings = self._settings
+        named = {settings.brokers.primary, settings.brokers.backup}
+        account = settings.ibkr.account
+        # The accounts of the paper system begin with a D.
+        if "ibkr" in named and account is not None and account.startswith("D") == settings.live:
+            yield self._other_account("ibkr.account", "a paper account", "an account with real money")
+        if "alpaca" in named:
+            for path, address in (
+                ("alpaca.base_url", settings.alpaca.base_url),
+                ("alpaca.stream_url", settings.alpaca.stream_url),
+            ):
+                if address is not None and urlsplit(address).hostname == _ALPACA_HOSTS[not settings.live]:
+                    yield self._other_account(path, "Alpaca's paper trading", "Alpaca's trading with real money")
+
+    def _other_account(self, path: str, paper: str, real: str) -> Found:
+        means, other = ("is real money", paper) if self._settings.live else ("is paper trading", real)
+        return self._said(f"{{}} {means}, and does not go with {{}}, {other}", "live", path)
 
     def _backups(self) -> Iterator[Found]:
         settings = self._settings

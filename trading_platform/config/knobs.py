@@ -24,11 +24,14 @@ _SHORT: Final = {
     "environment": "TRADING_PLATFORM_ENVIRONMENT",
     "data_folder": "TRADING_PLATFORM_DATA",
     "database_url": "DATABASE_URL",
+    "alpaca.key": "ALPACA_API_KEY",
+    "alpaca.secret": "ALPACA_API_SECRET",
     "account.book": "TRADING_PLATFORM_BOOK",
     "market_data.session": "TRADING_PLATFORM_SESSION",
 }
 _UNITS: Final = {
     "account.size": "dollars",
+    "brokers.cash_tolerance": "dollars",
     "limits.max_order_notional": "dollars",
     "limits.max_leverage": "times equity",
     "limits.lot": "shares",
@@ -152,6 +155,8 @@ def _group(field: FieldInfo) -> type[tree.Group] | None:
 
 
 def _form(kind: Any, field: FieldInfo, unit: str) -> str:
+    if field.description is not None:
+        return field.description
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if kind in {int, Decimal}:

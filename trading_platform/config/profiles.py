@@ -27,7 +27,8 @@ PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
         "clock": "system",
         "log_level": "INFO",
         "account": {"book": "prod"},
-        "brokers": {"primary": "ibkr", "backup": "alpaca"},
+        # Alpaca books what regulators charge by day, and not by execution.
+        "brokers": {"primary": "ibkr", "backup": "alpaca", "cash_tolerance": "5"},
         "market_data": {"provider": "polygon", "backup_provider": "yahoo"},
         "limits": {"max_position_size_pct": "5", "max_daily_loss_pct": "2"},
     },

@@ -8,12 +8,16 @@ where they come from (`load`), how they are written (`texts`), which of them con
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from trading_platform.config.secrets import Secret
 from trading_platform.config.texts import meaning
+
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Group(BaseModel):
@@ -167,6 +171,87 @@ class Brokers(Group):
     """Where entries are sent."""
     backup: Literal["paper", "ibkr", "alpaca"] | None = None
     """Where entries go when the primary certainly did not take them."""
+    cash_tolerance: Decimal = Field(default=Decimal(0), ge=0, le=1_000, decimal_places=2)
+    """By how much a broker's cash may differ from the ledger's before entries stop, for fees that it books by day."""
+
+
+class Alpaca(Group):
+    """The account at Alpaca, where `brokers` names it. Whether it is a paper account is said by `live`."""
+
+    key: Secret | None = None
+    """The key's id. Paper and live accounts have keys of their own. A secret."""
+    secret: Secret | None = None
+    """The key's secret."""
+    base_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$", description="an address, as https://host:port"
+    )
+    """Another address of the trading API; none: Alpaca's own for paper or live, as `live` says."""
+    stream_url: str | None = Field(
+        default=None, pattern=r"^wss?://[^\s/@?#]+(/[^\s@?#]*)?$", description="an address, as wss://host:port/stream"
+    )
+    """Another address of the stream of trade updates; none: Alpaca's own."""
+    read_timeout_seconds: Decimal = Field(default=Decimal(4), gt=0, le=60)
+    """How long a question may take; what is sent has execution.call_deadline_seconds."""
+    settle_seconds: Decimal = Field(default=Decimal(30), ge=0, le=600)
+    """How long an order whose sending was not answered may still arrive: until then nobody calls it absent."""
+
+    @field_validator("base_url", "stream_url")
+    @classmethod
+    def _an_address(cls, address: str | None) -> str | None:
+        # The port and a host in brackets are looked at when they are asked for.
+        if address is not None and (not urlsplit(address).hostname or urlsplit(address).port == 0):
+            raise ValueError("no address")
+        return address
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether its address is on this very machine, where Alpaca is not: what listens there stands in for it."""
+        return self.base_url is not None and urlsplit(self.base_url).hostname in _THIS_MACHINE
+
+
+class Ibkr(Group):
+    """The account at Interactive Brokers, where `brokers` names it, behind a TWS or IB Gateway that is logged in."""
+
+    host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9.:\-]{1,253}$", description="a host's name or address")
+    """Where TWS or the gateway runs."""
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    """Its socket's port; none: the gateway's own, 4002 for paper and 4001 for live. TWS has 7497 and 7496."""
+    client_id: int = Field(default=1, ge=1, le=999_999)
+    """This platform's id at TWS: the same at every start, and nobody else's."""
+    account: str | None = Field(
+        default=None, pattern=r"^[A-Z]{1,3}[0-9]{3,12}$", description="an account's name as TWS shows it, as DU1234567"
+    )
+    """The account that is traded. The names of paper accounts begin with D."""
+    connect_seconds: Decimal = Field(default=Decimal(8), gt=0, le=120)
+    """How long a connection may take, with all that is pulled at its start."""
+    read_timeout_seconds: Decimal = Field(default=Decimal(4), gt=0, le=60)
+    """How long a question may take; what is sent has execution.call_deadline_seconds."""
+    settle_seconds: Decimal = Field(default=Decimal(5), ge=0, le=600)
+    """How long an order must be out of sight, on a connection that stands, before it counts as absent."""
+    commission_seconds: Decimal = Field(default=Decimal(60), ge=0, le=3_600)
+    """How long an execution is held back for its commission, which TWS tells by itself."""
+    time_zone: str = Field(default="America/New_York", description="a time zone, as America/New_York")
+    """The time zone of the machine that TWS runs on."""
+    nightly_restart: time = time(23, 45)
+    """When TWS restarts each night, in its own time zone: around it no new orders are sent."""
+    weekly_login: time = time(1, 0)
+    """From when TWS asks for a login by hand on Sundays, exchange time: around it no new orders are sent."""
+    quiet_before_minutes: int = Field(default=5, ge=0, le=120)
+    """How long before both no new orders are sent."""
+    quiet_after_restart_minutes: int = Field(default=10, ge=0, le=240)
+    """How long after the nightly restart no new orders are sent."""
+    quiet_after_login_minutes: int = Field(default=60, ge=0, le=1_440)
+    """How long after the weekly login is due no new orders are sent."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        # Whatever is wrong with the name: a folder of zones, or one that leads out of theirs, is none either.
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("no time zone") from None
+        return name
 
 
 class ActiveStrategy(Group):
@@ -210,6 +295,8 @@ class Settings(Group):
     market_data: MarketData = MarketData()
     market_hours: MarketHours = MarketHours()
     brokers: Brokers = Brokers()
+    alpaca: Alpaca = Alpaca()
+    ibkr: Ibkr = Ibkr()
     active_strategies: tuple[ActiveStrategy, ...] = (
         ActiveStrategy(name="gap_and_go"),
         ActiveStrategy(name="vwap_reclaim"),

@@ -11,6 +11,7 @@ from trading_platform.domain.errors import TradingPlatformError
 BOOK_TAG: Final = "trading_platform/book"
 BAR_TAG: Final = "trading_platform/bar"
 """The bar that a run decides, in exchange time: without it the runs of a session look all alike in a list."""
+BROKER_TAG: Final = "trading_platform/broker"
 SESSION_TAG: Final = "trading_platform/session"
 
 

@@ -21,7 +21,20 @@ def intent_id(*, book: str, strategy: str, symbol: str, bar_time: datetime, kind
     `bar_time` is the start of the decided bar, timezone-aware. `attempt` counts earlier intents of this key that
     ended with quantity still to do. Raises ValueError for a field that holds the separator.
     """
-    fields = (book, strategy, symbol, minute_stamp(bar_time), kind, str(leg), str(attempt))
+    return _named(book, strategy, symbol, minute_stamp(bar_time), kind, str(leg), str(attempt))
+
+
+def command_intent_id(
+    *, book: str, command: int, strategy: str, symbol: str, kind: str, leg: int, attempt: int, target: str = ""
+) -> str:
+    """The name of an intent that a person's command leads to: the command's row id stands in for the bar's time.
+
+    `target` is the order that a change acts on. Raises ValueError for a field that holds the separator.
+    """
+    return _named(book, strategy, symbol, f"command {command}", kind, str(leg), str(attempt), target)
+
+
+def _named(*fields: str) -> str:
     if any(_SEPARATOR in field for field in fields):
         raise ValueError(f"a part of an intent's id holds a control character: {fields!r}")
     digest = hashlib.sha256(_SEPARATOR.join(fields).encode()).hexdigest()

@@ -28,8 +28,9 @@ STEPS: Final[Mapping[OrderState, frozenset[OrderState]]] = MappingProxyType(
         OrderState.UNKNOWN: _FIRST_ANSWERS | _ENDINGS,
         OrderState.ACKNOWLEDGED: _ENDINGS | _PENDING | {OrderState.PARTIALLY_FILLED},
         OrderState.PARTIALLY_FILLED: _ENDINGS - {OrderState.REJECTED} | _PENDING | {OrderState.PARTIALLY_FILLED},
-        OrderState.PENDING_CANCEL: _ENDINGS - {OrderState.REJECTED} | _WORKING | _PENDING,
-        OrderState.PENDING_REPLACE: _ENDINGS - {OrderState.REJECTED} | _WORKING | _PENDING,
+        # An exchange may refuse what its broker has taken, though a change of it is under way.
+        OrderState.PENDING_CANCEL: _ENDINGS | _WORKING | _PENDING,
+        OrderState.PENDING_REPLACE: _ENDINGS | _WORKING | _PENDING,
         OrderState.FILLED: frozenset(),
         OrderState.CANCELLED: frozenset(),
         OrderState.REPLACED: frozenset(),

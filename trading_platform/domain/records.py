@@ -109,6 +109,7 @@ plan_t: Final[np.dtype[Any]] = np.dtype(
         ("leg_fraction", "i8", (MAX_LEGS,)),  # basis points of the filled entry quantity
         ("leg_target", "i8", (MAX_LEGS,)),  # R or share of the fill, x 10,000
         ("target_in", "i8"),  # TargetIn
+        ("target_on", "i8"),  # TriggerOn; TOUCH: each scale-out rests at the broker as a target of its own
         ("breakeven_after", "i8"),  # legs taken; -1: never
         ("trail_level", "i8"),  # 1 or 2: which of the step's levels; 0: none
         ("trail_after", "i8"),  # legs taken
@@ -151,7 +152,7 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("exiting", "i8"),  # shares of exit orders that may still fill
         ("filled_minute", "i8"),  # bar of the first fill; -1: none yet
         ("valid_until", "i8"),  # last bar on which the entry may fill
-        ("legs_done", "i8"),  # scale-outs decided
+        ("legs_done", "i8"),  # scale-outs decided, or sold by the targets that rest for them
         ("setup", "i8"),
         ("highest_close", "i8"),  # since the fill
         ("mark", "i8"),  # last known price; 0: none
@@ -162,6 +163,11 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("entry_orders", "i8"),  # open orders that enter
         ("exit_orders", "i8"),  # open orders that exit
         ("stop_orders", "i8"),  # open stop orders
+        ("target_orders", "i8"),  # open target orders
+        ("resting_target", "i8"),  # shares that they sell, or will once their entries have filled
+        ("target", "i8"),  # the lowest of their prices; 0: none
+        ("unprotected", "i8"),  # shares of a working entry's fills that nothing protects until it has filled whole
+        ("withheld", "i8"),  # 1: the last exit of everything may have been held back, and has sold less than that
         ("cancelled", "i8"),  # 1: the kernel has decided to cancel what is left of the entry
         ("seen", seen_t),
     ],

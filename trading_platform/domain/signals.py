@@ -15,7 +15,7 @@ class ExitReason(IntFlag):
 
 
 class TriggerOn(IntEnum):
-    """Whether a stop acts when the price touches it, or on a close beyond it."""
+    """Whether a stop or target acts when the price touches it, or on a close at or beyond it."""
 
     TOUCH = 1
     CLOSE = 2

@@ -7,6 +7,7 @@ from trading_platform.domain.decisions import Verdict
 from trading_platform.domain.ids import cycle_id
 from trading_platform.domain.reports import CycleReport
 from trading_platform.engine.inputs import pack
+from trading_platform.engine.recorded import plain_break
 from trading_platform.engine.values import Parts, Planned
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
 from trading_platform.portfolio.account import AccountView, untraded
@@ -34,7 +35,9 @@ def cycle_record(planned: Planned, parts: Parts) -> CycleRecord:
             "positions": dict(fetched.reconciled.view.positions),
             "open": {one.intent_id: [one.quantity, one.filled] for one in fetched.reconciled.view.orders.values()},
         },
-        "breaks": [[one.symbol, one.what] for one in fetched.reconciled.report.breaks],
+        "breaks": [plain_break(one) for one in fetched.reconciled.report.breaks],
+        "away": list(fetched.reconciled.report.away),
+        "oddities": list(fetched.reconciled.report.oddities),
         "faults": list(planned.evaluated.faults),
     }
     header = CycleHeader(

@@ -23,13 +23,15 @@ from trading_platform.engine.record import cycle_record, cycle_report, read_back
 from trading_platform.engine.session_state import SessionState
 from trading_platform.engine.values import Evaluated, Fetched, Parts, Planned, Records
 from trading_platform.ledger.ownership import Lease, Ownership
-from trading_platform.ledger.projections import holdings
+from trading_platform.ledger.projections import CarriedHoldings
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.marketdata.fetch import fetch_bars
+from trading_platform.orders.clearing import Cleared, Clearing
 from trading_platform.orders.conservation import require_decided
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
+from trading_platform.orders.standing import standing
 from trading_platform.portfolio.account import AccountView, Key, OrdersSent
 from trading_platform.portfolio.decide import Minute
 from trading_platform.strategies.contract import Strategy
@@ -58,14 +60,30 @@ class Stages:
             outbox=self._outbox,
             cash_tolerance=parts.cash_tolerance,
         )
+        self._clearing = Clearing(
+            ledger=parts.ledger,
+            routes=parts.routes,
+            clock=parts.clock,
+            calendar=parts.calendar,
+            outbox=self._outbox,
+            reconciler=self._reconciler,
+        )
         self._lease: Lease | None = None
         # By bar; None: no cycle decided its orders. A cache: what is recorded does not change.
         self._decided_at: dict[datetime, datetime | None] = {}
         self._day: SessionState | None = None
+        self._carried = CarriedHoldings(parts.ledger)
 
     def recover(self) -> Reconciled:
         """Reconcile without a cycle: what a start does first, at the moment of the last recorded decisions."""
-        return self._reconciler.run(self._hold())
+        return self._reconciler.run(self._hold(), entering=not self.parts.ledger.halted())
+
+    def clear(self, day: date) -> Cleared:
+        """Reconcile without a cycle, and obey the commands of the session `day` that are not done (`orders.clearing`).
+
+        Raises what `fetch` raises.
+        """
+        return self._clearing.obey(day, self._hold, self._reconciler.run(self._hold(), entering=False))
 
     def release(self) -> None:
         """Give the shards back, where they are held."""
@@ -91,8 +109,13 @@ class Stages:
             )
         # First what may take long (day records, compiling), then the lease, which runs out.
         state = self._state(session)
+        found = standing(self.parts.ledger, day)
+        entering = not (found.commands or found.flatten or self.parts.ledger.halted())
         ownership = self._hold()
-        reconciled = self._reconciler.run(ownership)
+        reconciled = self._reconciler.run(ownership, entering=entering)
+        if found.commands:
+            reconciled = self._clearing.obey(day, self._hold, reconciled).reconciled
+            ownership = self._hold()
         bars, problems = self._fetch_bars(session, start, until, state)
         return Fetched(
             session=day,
@@ -160,7 +183,9 @@ class Stages:
             signals=tuple(_signals(market, self.parts.strategies, account, fetched.bar_time)),
             decided=decided,
             decisions=decided.decisions,
-            intents=make_intents(self.parts.ledger.book, decided.decisions, working, resting.__contains__),
+            intents=make_intents(
+                self.parts.ledger.book, decided.decisions, working, resting.__contains__, state.desk.entry_legs
+            ),
             account=account,
             strategies=names,
             recorded=False,
@@ -180,7 +205,7 @@ class Stages:
             require_decided(planned.decisions, planned.intents, orders)
             if self._lease is not None:
                 # At the epochs that the cycle began with: whoever has lost them since decides nothing.
-                self._lease.renew()
+                self._lease.renew_if_due()
             self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership)
             sent = self._outbox.send(planned.intents, ownership)
         return cycle_report(planned, self.parts.ledger.book, sent)
@@ -224,15 +249,13 @@ class Stages:
     def _account(self, evaluated: Evaluated) -> AccountView:
         fetched = evaluated.fetched
         ledger, session = self.parts.ledger, fetched.bars.session
-        fills = ledger.fills()
-        opening = ledger.opening_cash()
-        now = holdings(opening, fills)
-        before = holdings(opening, (fill for fill in fills if fill.time < session.open))
+        before, now = self._carried.at(session.open)
         last, extremes = ledger.last_cycle(fetched.session), ledger.extremes(fetched.session)
         orders = self._orders(fetched.session, now.positions.values())
         # Looked up only where an entry waits for an answer: it is asked of nothing else.
         wanting = self._wanting(evaluated)
         entering = len(wanting) > 0
+        told = standing(ledger, fetched.session)
         return AccountView(
             cash=now.cash,
             positions=now.positions,
@@ -244,11 +267,15 @@ class Stages:
             peak_equity=extremes.peak_equity,
             baseline=_results(before.positions.values()),
             frozen=self._frozen(fetched.reconciled.report, now.positions.values(), orders),
-            flatten=ledger.flatten_wanted(fetched.session),
+            flatten=told.flatten,
+            halted=told.closing or ledger.halted(),
             sent=self._sent(fetched.session, entering=entering),
             entries_sent=ledger.entries_sent(fetched.session) if entering else {},
             disabled=ledger.disabled(self.parts.limits.max_entries_per_day, wanting) if entering else frozenset(),
             decided_at=self._decisions_of(orders, session),
+            legs_wait_at=frozenset(
+                one.name for one in self.parts.routes.brokers if not one.capabilities.legs_follow_fills
+            ),
         )
 
     def _frozen(

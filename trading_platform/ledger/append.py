@@ -141,11 +141,16 @@ def fills(connection: sa.Connection, book: str, wanted: Sequence[Fill], now: dat
     return frozenset(connection.execute(statement).scalars())
 
 
-def voids(connection: sa.Connection, book: str, corrections: Sequence[Execution], now: datetime) -> None:
-    """Note that fills do not stand any more, each once; what stands in their place is a fill of its own."""
-    if corrections:
-        added = [rows.void_row(one, book, now) for one in corrections]
-        connection.execute(insert(schema.fill_voids).values(added).on_conflict_do_nothing())
+def voids(connection: sa.Connection, book: str, corrections: Sequence[Execution], now: datetime) -> frozenset[str]:
+    """Note that fills do not stand any more, each once, and return the ids of their executions.
+
+    What stands in their place is a fill of its own.
+    """
+    if not corrections:
+        return frozenset()
+    added = [rows.void_row(one, book, now) for one in corrections]
+    statement = insert(schema.fill_voids).values(added).on_conflict_do_nothing()
+    return frozenset(connection.execute(statement.returning(schema.fill_voids.c.execution_id)).scalars())
 
 
 def acceptance(connection: sa.Connection, book: str, accepted: Acceptance) -> None:

@@ -48,7 +48,7 @@ WITH enabled AS (
 )
 SELECT intents.strategy, intents.symbol, session, count(*) AS entries
 FROM intents LEFT JOIN enabled ON (enabled.strategy, enabled.symbol) = (intents.strategy, intents.symbol)
-WHERE book = :book AND kind = 'entry' AND (since IS NULL OR created_at > since)
+WHERE book = :book AND kind = 'entry' AND leg = 0 AND (since IS NULL OR created_at > since)
 """
 
 _OF_PAIRS: Final = """
@@ -74,13 +74,13 @@ _ENTRIES_SENT: Final = sa.text(f"""
 {_COUNTED_ENTRIES} AND session = :session GROUP BY intents.strategy, intents.symbol, session
 """)
 
-# An order of no cycle has only the database's time; on a simulated clock that counts as later than everything.
+# An order that no cycle decided has the moment of the command that it comes from, by the same clock.
 _ORDERS_SENT: Final = sa.text("""
 /* orders_sent: intents of a session that make a call of their own, decided after a moment, by strategy */
 SELECT strategy, count(*) AS orders
 FROM intents LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
 WHERE intents.book = :book AND intents.session = :session AND parent IS NULL
-  AND (CAST(:since AS timestamptz) IS NULL OR coalesce(decided_at, created_at) > :since)
+  AND (CAST(:since AS timestamptz) IS NULL OR coalesce(decided_at, intents.bar_time) > :since)
 GROUP BY strategy
 """)
 

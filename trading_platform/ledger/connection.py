@@ -7,7 +7,8 @@ Statements stay out: they are in `append`, `ownership` and `queries`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from time import perf_counter
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -41,6 +42,10 @@ _TEMPORARY_STATES: Final = frozenset(
         "57P03",  # the server is starting or stopping
     }
 )
+_USED: Final = "used"
+_FRESH_SECONDS: Final = 0.5
+"""A connection that was used so short a time ago is not looked at before it is used again."""
+
 _SESSION: Final = {
     "timezone": "UTC",
     # Compiling a statement takes longer than any statement of the ledger.
@@ -58,17 +63,16 @@ _SESSION: Final = {
 def open_engine(
     url: str | URL, *, pool_size: int = 10, recycle_seconds: int = 3600, connect_timeout: int = 5
 ) -> sa.Engine:
-    """An engine on PostgreSQL whose connections are pooled, checked before use and recycled.
+    """An engine on PostgreSQL whose connections are pooled, checked before use after a pause, and recycled.
 
     Nothing is connected yet. `connect_timeout` is in seconds. Raises `InvalidInput` for an address that is not one
     of PostgreSQL.
     """
-    return sa.create_engine(
+    engine = sa.create_engine(
         _address(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=connect_timeout,
-        pool_pre_ping=True,
         pool_recycle=recycle_seconds,
         hide_parameters=True,
         connect_args={
@@ -80,6 +84,29 @@ def open_engine(
             "keepalives_count": 3,
         },
     )
+    sa.event.listen(engine, "checkin", _note_use)
+    sa.event.listen(engine, "checkout", _look_at_idle)
+    return engine
+
+
+def _note_use(_connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.info[_USED] = perf_counter()
+
+
+def _look_at_idle(connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: Any) -> None:
+    """Make sure that a connection lives which has not been used for a while: a new one takes its place if not.
+
+    To look at each costs as much as a statement, and a minute's orders take several, one right after the other.
+    """
+    used = record.info.get(_USED)
+    if used is None or perf_counter() - used < _FRESH_SECONDS:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise sa.exc.DisconnectionError from error
 
 
 def place(url: URL) -> str:

@@ -7,7 +7,6 @@ written and read is in `append` and `queries`.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from time import perf_counter
@@ -21,14 +20,16 @@ from trading_platform.calendars.sessions import Session
 from trading_platform.domain.commands import Command, CommandAction
 from trading_platform.domain.decisions import Decision
 from trading_platform.domain.errors import Inconsistent, InvalidInput
-from trading_platform.domain.fills import Fill, agrees
+from trading_platform.domain.fills import Fill
 from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
 from trading_platform.domain.reports import Acceptance
-from trading_platform.ledger import append, commands, queries, schema, session_figures
+from trading_platform.ledger import append, booking, commands, fill_queries, queries, schema, session_figures
 from trading_platform.ledger import ownership as fence
+from trading_platform.ledger.booking import Booking
 from trading_platform.ledger.commands import Key
 from trading_platform.ledger.connection import open_engine, reading, transaction
+from trading_platform.ledger.fill_queries import Held
 from trading_platform.ledger.ownership import Lease, LeaseTimes, Ownership
 from trading_platform.ledger.queries import Extremes, Lineage, Overfilled, Owner, ProfitAndLoss, SessionTimes
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
@@ -44,19 +45,6 @@ INSERT INTO shards (book, shard, epoch, owner, state, lease_until, lease_margin)
 SELECT :book, shard, 0, NULL, 'idle', to_timestamp(0), interval '0' FROM generate_series(0, :last) AS shard
 ON CONFLICT DO NOTHING
 """)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
-    """What became of reported executions.
-
-    `booked` are the fills that are new. `unexplained` are executions that could not be booked, because no intent of
-    the book has their id, or because intent or booked fill say otherwise than they do: breaks, for a person to see.
-    Executions that were booked before are in neither.
-    """
-
-    booked: tuple[Fill, ...]
-    unexplained: tuple[Execution, ...]
 
 
 class Ledger:
@@ -365,6 +353,11 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.orders_by_id(connection, self.book, ids)
 
+    def committed_at(self, ids: Collection[str]) -> Mapping[str, datetime]:
+        """When those of these intents that the book has were committed, by the clock that `Command.recorded_at` has."""
+        with reading(self._engine) as connection:
+            return queries.committed_at(connection, self.book, ids)
+
     def orders_of_holdings(self, openers: Collection[str]) -> tuple[OrderStatus, ...]:
         """What holdings have been through, oldest first.
 
@@ -425,32 +418,42 @@ class Ledger:
         """
         if not executions:
             return Booking(booked=(), unexplained=())
-        unique = {execution.execution_id: execution for execution in executions}
-        corrections = [execution for execution in unique.values() if execution.corrects is not None]
-        named = {*unique, *(one.corrects for one in corrections if one.corrects is not None)}
-        with reading(self._engine) as connection:
-            known = queries.fills_by_execution(connection, self.book, named)
-            new = [execution for key, execution in unique.items() if key not in known]
-            wanted = queries.intents_by_id(connection, self.book, {it.intent_id for it in new}) if new else {}
-        unexplained = [it for it in executions if it.execution_id in known and not agrees(it, known[it.execution_id])]
-        unexplained += [it for it in new if not _belongs(it, wanted.get(it.intent_id))]
-        unexplained += [it for it in corrections if it.corrects not in known and it.corrects not in unique]
-        fills = [
-            _fill(it, wanted[it.intent_id], venue)
-            for it in new
-            if it.quantity > 0 and _belongs(it, wanted.get(it.intent_id))
-        ]
-        standing = [it for it in corrections if it.corrects in known or it.corrects in unique]
-        booked = self._book(fills, standing, events, now) if fills or standing else frozenset()
-        return Booking(
-            booked=tuple(fill for fill in fills if fill.execution_id in booked),
-            unexplained=tuple(dict.fromkeys(unexplained)),
-        )
+        return booking.book(self._engine, self.book, executions, events, now, venue)
 
     def fills(self, session: date | None = None) -> tuple[Fill, ...]:
         """The fills of a session's intents, or of all, as they happened."""
         with reading(self._engine) as connection:
-            return queries.fills(connection, self.book, session)
+            return fill_queries.fills(connection, self.book, session)
+
+    def fills_before(self, moment: datetime) -> tuple[Fill, ...]:
+        """The fills before `moment`, as they happened."""
+        with reading(self._engine) as connection:
+            return fill_queries.fills_before(connection, self.book, moment)
+
+    def fills_since(self, moment: datetime) -> tuple[Fill, ...]:
+        """The fills at or after `moment`, as they happened."""
+        with reading(self._engine) as connection:
+            return fill_queries.fills_since(connection, self.book, moment)
+
+    def count_before(self, moment: datetime) -> tuple[int, int]:
+        """How many executions before `moment` are booked, and how many of all were undone since."""
+        with reading(self._engine) as connection:
+            return fill_queries.count_before(connection, self.book, moment)
+
+    def booked(self, executions: Collection[str]) -> Mapping[str, Fill]:
+        """What is booked of these executions, by the broker's id, whether it stands or was corrected."""
+        with reading(self._engine) as connection:
+            return fill_queries.fills_by_execution(connection, self.book, executions)
+
+    def newest_execution(self, venue: str) -> datetime | None:
+        """When a broker last executed something that is booked; None if it never has."""
+        with reading(self._engine) as connection:
+            return fill_queries.newest_execution(connection, self.book, venue)
+
+    def held(self) -> tuple[Held, ...]:
+        """Shares, and dollars moved, by broker, strategy and symbol: what `fills` come to, added up in SQL."""
+        with reading(self._engine) as connection:
+            return fill_queries.held(connection, self.book)
 
     def holdings(self) -> "Holdings":
         """Positions and cash now. Raises `InvalidInput` if the book was not opened."""
@@ -468,51 +471,9 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.lineage(connection, self.book, session)
 
-    def _book(
-        self,
-        fills: Sequence[Fill],
-        corrections: Sequence[Execution],
-        events: Mapping[str, OrderEvent],
-        now: datetime,
-    ) -> frozenset[str]:
-        with transaction(self._engine) as connection:
-            taking = {it.execution_id for it in corrections}
-            # What is corrected is there before it is noted as undone, and is undone before its place is taken: no
-            # order is counted as executed twice in between.
-            booked = append.fills(connection, self.book, [it for it in fills if it.execution_id not in taking], now)
-            append.voids(connection, self.book, corrections, now)
-            booked |= append.fills(connection, self.book, [it for it in fills if it.execution_id in taking], now)
-            steps = [events[it.execution_id] for it in fills if it.execution_id in booked and it.execution_id in events]
-            append.events(connection, steps, of_fills=True)
-        return booked
-
     def _ensure_own_book(self, ownership: Ownership) -> None:
         if ownership.book != self.book:
             raise Inconsistent(f"an ownership of book {ownership.book} says nothing of book {self.book}")
-
-
-def _belongs(execution: Execution, intent: OrderIntent | None) -> bool:
-    return (
-        intent is not None
-        and intent.kind.is_order
-        and (execution.symbol, execution.side) == (intent.symbol, intent.side)
-        and (execution.quantity > 0 or execution.corrects is not None)
-    )
-
-
-def _fill(execution: Execution, intent: OrderIntent, venue: str) -> Fill:
-    return Fill(
-        execution_id=execution.execution_id,
-        intent_id=execution.intent_id,
-        strategy=intent.strategy,
-        symbol=execution.symbol,
-        side=execution.side,
-        quantity=execution.quantity,
-        price=execution.price,
-        fee=execution.fee,
-        time=execution.time,
-        venue=venue,
-    )
 
 
 def _plain_json(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
@@ -64,12 +65,20 @@ WHERE shards.book = :book AND shards.shard = held.shard AND shards.epoch = held.
 
 _HOLD: Final = sa.text("""
 /* hold_shards: current ownership cannot change before the transaction's end */
-SELECT shard, epoch, owner, state, lease_until, lease_until > clock_timestamp() + lease_margin AS leased
-FROM shards WHERE book = :book ORDER BY shard FOR KEY SHARE
+SELECT array_agg(shard) AS shards, array_agg(epoch) AS epochs,
+       bool_and(owner = :owner AND state = 'active' AND lease_until > clock_timestamp() + lease_margin) AS current
+FROM (SELECT * FROM shards WHERE book = :book ORDER BY shard FOR KEY SHARE) AS held
 """)
 
 _LOOK: Final = sa.text("""
-/* look_at_shards */
+/* look_at_shards: whether all of them are as they are believed to be */
+SELECT array_agg(shard) AS shards, array_agg(epoch) AS epochs,
+       bool_and(owner = :owner AND state = 'active' AND lease_until > clock_timestamp() + lease_margin) AS current
+FROM shards WHERE book = :book
+""")
+
+_SHARDS: Final = sa.text("""
+/* shards_as_they_are: which of them is not as it is believed to be */
 SELECT shard, epoch, owner, state, lease_until, lease_until > clock_timestamp() + lease_margin AS leased
 FROM shards WHERE book = :book ORDER BY shard
 """)
@@ -136,6 +145,7 @@ class Lease:
         self.ownership = ownership
         self.times = times
         self._connection = connection
+        self._renewed = perf_counter()
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +163,15 @@ class Lease:
             # What ended the block says more, and the lease ends by itself.
             self.abandon()
 
+    def renew_if_due(self) -> None:
+        """Prolong the lease, unless that was done less than `LeaseTimes.renewal` ago.
+
+        What is appended and sent is held against the database's own row all the same. Raises as `renew` does.
+        """
+        # A stopwatch, which tells no time.
+        if perf_counter() - self._renewed >= self.times.renewal.total_seconds():
+            self.renew()
+
     def renew(self) -> datetime:
         """Prolong the lease from now on, and return its end.
 
@@ -160,7 +179,9 @@ class Lease:
             NotOwner: a shard has another owner or epoch now, or this lease has ended; nothing was prolonged.
             DatabaseUnavailable: the connection that shows that this owner lives is gone: take the shards again.
         """
+        begun = perf_counter()
         renewed = self._change(_RENEW, lease=self.times.lease)
+        self._renewed = begun
         until: datetime = min(row.lease_until for row in renewed)
         return until
 
@@ -240,9 +261,13 @@ def ensure_current(engine: sa.Engine, ownership: Ownership) -> None:
 
 
 def _compare(connection: sa.Connection, statement: sa.TextClause, ownership: Ownership) -> None:
-    found = {row.shard: row for row in connection.execute(statement, {"book": ownership.book})}
+    # One row says that all is well, which is cheaper than all of them; what is wrong is looked for only where it is not.
+    found = connection.execute(statement, {"book": ownership.book, "owner": ownership.owner}).one()
+    if found.current and dict(zip(found.shards, found.epochs, strict=True)) == ownership.epochs:
+        return
+    rows = {row.shard: row for row in connection.execute(_SHARDS, {"book": ownership.book})}
     for shard, epoch in ownership.epochs.items():
-        row = found.get(shard)
+        row = rows.get(shard)
         if row is None or row.state != "active" or (row.owner, row.epoch) != (ownership.owner, epoch):
             raise NotOwner(
                 f"shard {shard} of book {ownership.book} belongs to {row.owner if row else None} at epoch "

@@ -1,7 +1,7 @@
 """The read side: each statement with its name and what it is for, and the values that its rows become.
 
-Functions take a connection and give frozen values. Folds of fills (positions, cash) are in `projections`; the
-statement `pnl` is their independent check in SQL, and is for reports.
+Functions take a connection and give frozen values. Fills are read in `fill_queries`. Folds of fills (positions, cash)
+are in `projections`; the statement `pnl` is their independent check in SQL, and is for reports.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from trading_platform.domain.decisions import Decision, TradingMode
-from trading_platform.domain.fills import Fill
 from trading_platform.domain.orders import OrderEvent, OrderIntent, OrderStatus
 from trading_platform.domain.reports import Acceptance
 from trading_platform.ledger import rows
@@ -131,6 +130,11 @@ _ORDERS_BY_ID: Final = sa.text(f"""
 {_STATUS} WHERE intents.book = :book AND intents.id = ANY(:ids)
 """)
 
+_COMMITTED_AT: Final = sa.text("""
+/* committed_at: when intents were committed, by the database's clock, as commands are */
+SELECT id, created_at FROM intents WHERE book = :book AND id = ANY(:ids)
+""")
+
 # The oldest opener is the bound: of what was decided before it nothing is looked at.
 _SINCE_OPENED: Final = """
 AND intents.bar_time >= (SELECT min(bar_time) FROM intents WHERE book = :book AND id = ANY(:openers))
@@ -145,11 +149,11 @@ _ORDERS_OF_HOLDINGS: Final = sa.text(f"""
 
 # The database notes them as they are booked, so that no other fill has to be looked at.
 _OVERFILLED: Final = sa.text("""
-/* overfilled: orders of which more shares were executed than were intended */
-SELECT intents.id, intents.symbol, intents.quantity,
-       (SELECT sum(quantity)::bigint FROM standing_fills WHERE intent_id = intents.id) AS filled
+/* overfilled: orders of which more shares were executed than were intended; busted ones were not executed */
+SELECT intents.id, intents.symbol, intents.quantity, executed.filled
 FROM overfills JOIN intents ON intents.id = overfills.intent_id
-WHERE overfills.book = :book ORDER BY intents.bar_time, intents.sequence
+CROSS JOIN LATERAL (SELECT sum(quantity)::bigint AS filled FROM standing_fills WHERE intent_id = intents.id) AS executed
+WHERE overfills.book = :book AND executed.filled > intents.quantity ORDER BY intents.bar_time, intents.sequence
 """)
 
 _EVENTS: Final = sa.text("""
@@ -158,30 +162,14 @@ SELECT order_events.* FROM order_events JOIN intents ON intents.id = intent_id
 WHERE book = :book AND intent_id = :id ORDER BY order_events.sequence
 """)
 
-_FILLS: Final = sa.text(f"""
-/* fills: all of a book, as they happened; those of one moment in the order of their booking */
-{rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book ORDER BY executed_at, serial
-""")
-
-_SESSION_FILLS: Final = sa.text(f"""
-/* session_fills: those of a session's intents, as they happened */
-{rows.SELECT_FILL} FROM standing_fills AS fills JOIN intents ON intents.id = fills.intent_id
-WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
-""")
-
-_FILLS_BY_ID: Final = sa.text(f"""
-/* fills_by_execution: what is booked already of what a broker reports */
-{rows.SELECT_FILL} FROM fills WHERE book = :book AND execution_id = ANY(:ids)
-""")
-
 _INTENTS_BY_ID: Final = sa.text("""
 /* intents_by_id: whose strategy an execution belongs to */
 SELECT * FROM intents WHERE book = :book AND id = ANY(:ids)
 """)
 
 _FILLED_ENTRIES: Final = sa.text("""
-/* filled_entries: entries of a session with at least one fill, by strategy and symbol */
-SELECT strategy, symbol, count(*) AS entries FROM intents
+/* filled_entries: entries of a session with at least one fill, by strategy and symbol; the legs of one are one */
+SELECT strategy, symbol, count(DISTINCT bar_time) AS entries FROM intents
 WHERE book = :book AND session = :session AND kind = 'entry'
   AND EXISTS (SELECT FROM standing_fills WHERE intent_id = intents.id)
 GROUP BY strategy, symbol
@@ -411,6 +399,12 @@ def orders_by_id(connection: sa.Connection, book: str, ids: Collection[str]) -> 
     return {row.id: rows.status_of(row) for row in found}
 
 
+def committed_at(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, datetime]:
+    """When those of these intents that the book has were committed, by the database's clock."""
+    found = connection.execute(_COMMITTED_AT, {"book": book, "ids": list(ids)})
+    return {row.id: row.created_at for row in found}
+
+
 def orders_of_holdings(connection: sa.Connection, book: str, openers: Collection[str]) -> tuple[OrderStatus, ...]:
     """All intents of each opener's strategy and symbol since it was decided, oldest first."""
     found = connection.execute(_ORDERS_OF_HOLDINGS, {"book": book, "openers": list(openers)})
@@ -428,21 +422,6 @@ def overfilled(connection: sa.Connection, book: str) -> tuple[Overfilled, ...]:
 def events(connection: sa.Connection, book: str, intent_id: str) -> tuple[OrderEvent, ...]:
     """The life of one order, oldest step first."""
     return tuple(map(rows.event_of, connection.execute(_EVENTS, {"book": book, "id": intent_id})))
-
-
-def fills(connection: sa.Connection, book: str, session: date | None) -> tuple[Fill, ...]:
-    """The fills of a session's intents, or of all, as they happened."""
-    if session is None:
-        found = connection.execute(_FILLS, {"book": book})
-    else:
-        found = connection.execute(_SESSION_FILLS, {"book": book, "session": session})
-    return tuple(map(rows.fill_of, found))
-
-
-def fills_by_execution(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, Fill]:
-    """What is booked of these executions, by the execution's id."""
-    found = connection.execute(_FILLS_BY_ID, {"book": book, "ids": list(ids)})
-    return {row.execution_id: rows.fill_of(row) for row in found}
 
 
 def intents_by_id(connection: sa.Connection, book: str, ids: Collection[str]) -> dict[str, OrderIntent]:

@@ -237,7 +237,7 @@ intents = sa.Table(
     sa.CheckConstraint("type IN ('market', 'limit', 'stop')", name="type"),
     sa.UniqueConstraint("book", "bar_time", "sequence"),
     sa.Index(None, "book", "session"),
-    # The entries of all sessions are counted each minute (rule 12), out of this index alone.
+    # The entries of all sessions are counted each minute (rule 12), out of this index alone: each by its first order.
     sa.Index(
         "ix_intents_entries",
         "book",
@@ -245,7 +245,7 @@ intents = sa.Table(
         "symbol",
         "session",
         "created_at",
-        postgresql_where=sa.text("kind = 'entry'"),
+        postgresql_where=sa.text("kind = 'entry' AND leg = 0"),
     ),
     comment="Orders and changes to orders, committed before they are sent. Append-only and fenced.",
 )

@@ -21,7 +21,7 @@ from trading_platform.domain.decisions import DecisionKind, Rule, Verdict
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.fills import Position
 from trading_platform.domain.orders import IntentKind, OrderState, OrderStatus, Side
-from trading_platform.ledger import queries
+from trading_platform.ledger import fill_queries, queries
 from trading_platform.ledger.queries import ProfitAndLoss
 from trading_platform.ledger.rows import CycleHeader
 
@@ -188,7 +188,7 @@ def read(connection: sa.Connection, book: str, session: Session, marks: Mapping[
     since, until = session.premarket_open, session.after_hours_close
     minutes = queries.cycles(connection, book, session.day)
     orders = queries.orders(connection, book, session.day)
-    fills = queries.fills(connection, book, None)
+    fills = fill_queries.fills(connection, book, None)
     closing = projections.holdings(opening, (fill for fill in fills if fill.time < until))
     day = {"book": book, "session": session.day}
     hours = {"book": book, "since": since, "until": until}

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from trading_platform.domain.decisions import Decision, DecisionKind, Verdict
@@ -36,6 +37,8 @@ _SIDES: Final = {
     IntentKind.CANCEL: Side.BUY,
 }
 """Long only: what is entered is bought, what leaves or protects is sold; a change has the side of what it changes."""
+
+_ATTACHED: Final = (IntentKind.STOP, IntentKind.TARGET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +68,10 @@ class _Decided:
 def require_decided(decisions: Sequence[Decision], intents: Sequence[OrderIntent], working: SessionOrders) -> None:
     """Hold the intents of one minute against its decisions, before they are committed.
 
-    Entries together are at most what was decided; exits are, leg by leg; the stops that will rest are at most what was
-    to be protected, and a stop that is attached to an entry is at most that entry. Each intent has the side of its kind
-    and a decision that was not refused, and a change acts on an order of that decision's.
+    Entries together are at most what was decided, in however many orders they leave; exits are, leg by leg; the stops
+    that will rest are at most what was to be protected; and what is attached to an entry is one stop and one target at
+    most, each at most as large as that entry. Each intent has the side of its kind and a decision that was not refused,
+    and a change acts on an order of that decision's.
 
     Args:
         decisions: What was decided, refused decisions among them.
@@ -127,9 +131,9 @@ def _require_own(changes: Sequence[OrderIntent], own: Collection[str]) -> None:
 
 
 def _require_attached(intents: Sequence[OrderIntent]) -> None:
-    """An attached stop protects an entry that goes out with it, and no more than that."""
+    """An attached stop, and a target beside it, are for an entry that goes out with them, and no more than that."""
     entries = {intent.id: intent for intent in intents if intent.kind is IntentKind.ENTRY}
-    attached: Counter[str] = Counter()
+    attached: Counter[tuple[str, IntentKind]] = Counter()
     for intent in intents:
         if intent.parent is None:
             continue
@@ -138,19 +142,28 @@ def _require_attached(intents: Sequence[OrderIntent]) -> None:
             raise ConservationBroken(
                 f"{_named(intent)} is attached to no entry of its strategy and symbol that goes out"
             )
-        attached[entry.id] += intent.quantity
-        if attached[entry.id] > entry.quantity:
+        if intent.kind not in _ATTACHED:
             raise ConservationBroken(
-                f"{entry.quantity} shares were decided and stops of {attached[entry.id]} would be attached: {_named(entry)}"
+                f"{_named(intent)} would be attached to {_named(entry)}: only a stop or a target can"
             )
+        attached[entry.id, intent.kind] += intent.quantity
+        shares = attached[entry.id, intent.kind]
+        if shares > entry.quantity:
+            raise ConservationBroken(
+                f"{entry.quantity} shares were decided and {intent.kind}s of {shares} would be attached: {_named(entry)}"
+            )
+    for name, kind in attached:
+        if kind is IntentKind.TARGET and (name, IntentKind.STOP) not in attached:
+            raise ConservationBroken(f"a target would be attached to {_named(entries[name])}, and no stop beside it")
 
 
 def require_committed(calls: Sequence[Order | Change], committed: Mapping[str, OrderStatus]) -> None:
     """Hold the calls that are about to be made against their intents as the ledger has them.
 
     Each call is of a committed intent that has not been answered yet, and of each there is one. An order has that
-    intent's symbol, side, type and prices, is for the day, and has at most its quantity; its attached stop is committed
-    as this entry's, and is at most as large. A change acts on the order that was named, and leaves at most as much of it.
+    intent's symbol, side, type and prices, is for the day, and has at most its quantity; its attached stop and target are
+    committed as this entry's, at their prices, and are at most as large. A change acts on the order that was named, and
+    leaves at most as much of it.
 
     Raises `ConservationBroken`, which says what was committed and what would have gone out.
     """
@@ -189,7 +202,6 @@ def _require_order(order: Order, committed: Mapping[str, OrderStatus]) -> None:
         ("limit price", intent.limit_price, order.limit_price),
         ("stop price", trigger, order.stop_price),
         ("time in force", TimeInForce.DAY, order.time_in_force),
-        ("target", None, order.attached_target),
     ):
         if known != shown:
             raise ConservationBroken(
@@ -201,14 +213,22 @@ def _require_order(order: Order, committed: Mapping[str, OrderStatus]) -> None:
         raise ConservationBroken(
             f"{intent.quantity} shares were committed and {order.quantity} would go out: {_named(intent)}"
         )
-    if order.attached_stop is None:
-        return
-    stop = committed[order.attached_stop.intent_id].intent
-    if stop.parent != intent.id or stop.stop_price != order.attached_stop.stop_price:
-        raise ConservationBroken(f"{_named(stop)} was not committed as what would be attached to {_named(intent)}")
-    if stop.quantity > intent.quantity:
+    stop, target = order.attached_stop, order.attached_target
+    if stop is not None:
+        _require_leg(committed[stop.intent_id].intent, IntentKind.STOP, None, stop.stop_price, intent)
+    if target is not None:
+        _require_leg(committed[target.intent_id].intent, IntentKind.TARGET, target.limit_price, None, intent)
+
+
+def _require_leg(
+    leg: OrderIntent, kind: IntentKind, limit: Decimal | None, stop: Decimal | None, entry: OrderIntent
+) -> None:
+    """What would be attached to an entry was committed as this entry's, of this kind and at these prices."""
+    if (leg.kind, leg.parent, leg.limit_price, leg.stop_price) != (kind, entry.id, limit, stop):
+        raise ConservationBroken(f"{_named(leg)} was not committed as what would be attached to {_named(entry)}")
+    if leg.quantity > entry.quantity:
         raise ConservationBroken(
-            f"a stop of {stop.quantity} shares would be attached to an entry of {intent.quantity}: {_named(intent)}"
+            f"a {kind} of {leg.quantity} shares would be attached to an entry of {entry.quantity}: {_named(entry)}"
         )
 
 

@@ -15,7 +15,16 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
-from trading_platform.portfolio.account import open_quantity
+from trading_platform.portfolio.account import open_quantity, still_held
+from trading_platform.portfolio.legs import EntryLeg
+
+Legs = Callable[[Decision], Sequence[EntryLeg]]
+"""The orders that an approved entry is sent as."""
+
+
+def in_one_order(decision: Decision) -> tuple[EntryLeg, ...]:
+    """The legs of an entry without resting targets."""
+    return (EntryLeg(quantity=decision.quantity),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +46,7 @@ class SessionOrders:
 
     def open_quantity(self, status: OrderStatus) -> int:
         """Shares of an order that may still fill: what the kernel was told of it, too."""
-        filled = {one.intent.id: one.filled for one in self.statuses}
-        return open_quantity(status, self.at_broker.get(status.intent.id), filled)
+        return open_quantity(status, self.at_broker.get(status.intent.id), still_held(self.statuses))
 
     def ended_attempts(self, decision: Decision, kind: IntentKind, leg: int) -> int:
         """Earlier intents of this key that ended with quantity still to do. A filled one never counts."""
@@ -53,17 +61,27 @@ class SessionOrders:
 
 
 def make_intents(
-    book: str, decisions: Sequence[Decision], working: SessionOrders, resting_stops: Callable[[str], bool]
+    book: str,
+    decisions: Sequence[Decision],
+    working: SessionOrders,
+    resting_stops: Callable[[str], bool],
+    legs: Legs = in_one_order,
 ) -> tuple[OrderIntent, ...]:
     """What the decisions of one minute send, in the order in which it is sent.
+
+    An entry with resting targets goes out leg by leg, each an order with its own stop and target; it is still one
+    decision. To reduce a leg's stop reduces its target, so that only stops are looked at where a holding's protection
+    is made to fit. A stop that is put in place of one that was lost has no target beside it: what it protects leaves
+    by the plan's other exits.
 
     Args:
         book: The account's name.
         decisions: As the kernel gave them; refused ones send nothing.
         working: The orders that they act on.
         resting_stops: Whether a strategy's stops rest at the broker (its plan's `stop_on` is touch).
+        legs: The orders of an entry; by default it is one.
     """
-    maker = _Maker(book, working, resting_stops)
+    maker = _Maker(book, working, resting_stops, legs)
     return tuple(
         intent
         for decision in decisions
@@ -73,10 +91,11 @@ def make_intents(
 
 
 class _Maker:
-    def __init__(self, book: str, working: SessionOrders, resting_stops: Callable[[str], bool]) -> None:
+    def __init__(self, book: str, working: SessionOrders, resting_stops: Callable[[str], bool], legs: Legs) -> None:
         self._book = book
         self._working = working
         self._resting_stops = resting_stops
+        self._legs = legs
 
     def intents(self, decision: Decision) -> Iterator[OrderIntent]:
         if decision.kind is DecisionKind.ENTER:
@@ -92,12 +111,19 @@ class _Maker:
 
     def _enter(self, decision: Decision) -> Iterator[OrderIntent]:
         kind = OrderType.MARKET if decision.limit_price is None else OrderType.LIMIT
-        entry = self._make(decision, IntentKind.ENTRY, kind, decision.quantity, stop=decision.stop_price)
-        yield entry
-        if decision.stop_price is not None and self._resting_stops(decision.strategy):
-            yield self._make(
-                decision, IntentKind.STOP, OrderType.STOP, decision.quantity, stop=decision.stop_price, parent=entry.id
-            )
+        limit, stop = decision.limit_price, decision.stop_price
+        rests = stop is not None and self._resting_stops(decision.strategy)
+        for leg, part in enumerate(self._legs(decision)):
+            shares = part.quantity
+            entry = self._make(decision, IntentKind.ENTRY, kind, shares, leg=leg, limit=limit, stop=stop)
+            yield entry
+            if not rests:
+                continue
+            yield self._make(decision, IntentKind.STOP, OrderType.STOP, shares, leg=leg, stop=stop, parent=entry.id)
+            if (target := part.target) is not None:
+                yield self._make(
+                    decision, IntentKind.TARGET, OrderType.LIMIT, shares, leg=leg, limit=target, parent=entry.id
+                )
 
     def _protect(self, decision: Decision) -> Iterator[OrderIntent]:
         """Make the resting stops of a holding add up to the decided quantity: the newest give way first."""
@@ -120,11 +146,12 @@ class _Maker:
         quantity: int,
         *,
         leg: int = 0,
+        limit: Decimal | None = None,
         stop: Decimal | None = None,
         parent: str | None = None,
         on: OrderStatus | None = None,
     ) -> OrderIntent:
-        # An entry is decided once a minute; a second one would be a double. The stop that is attached to it follows it.
+        # An entry is decided once a minute; a second one would be a double. What is attached to it follows it.
         retried = kind is not IntentKind.ENTRY and parent is None
         attempt = self._working.ended_attempts(decision, kind, leg) if retried else 0
         entering = kind is IntentKind.ENTRY
@@ -148,7 +175,7 @@ class _Maker:
             side=_side(kind, on),
             type=order_type,
             quantity=quantity,
-            limit_price=decision.limit_price if entering else None,
+            limit_price=limit,
             stop_price=stop,
             parent=parent,
             target=on.intent.id if on is not None else None,

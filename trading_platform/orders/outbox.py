@@ -16,8 +16,9 @@ from typing import Final
 from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import Inconsistent
+from trading_platform.domain.errors import ConservationBroken, Inconsistent
 from trading_platform.domain.fills import Position
+from trading_platform.domain.ids import intent_id
 from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
     Accepted,
@@ -40,6 +41,7 @@ from trading_platform.orders.conservation import Change, require_committed
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.routing import Key, Routes
 
+_NOT_TAKEN: Final = (OrderState.INTENDED, OrderState.SENDING, OrderState.REJECTED)
 _PENDING: Final = {IntentKind.CANCEL: OrderState.PENDING_CANCEL, IntentKind.REDUCE: OrderState.PENDING_REPLACE}
 
 
@@ -62,9 +64,32 @@ class _Sending:
         self._ledger = ledger
         names = {one.id for call in calls for one in call.intents}
         names |= {call.goes_out.target for call in calls if isinstance(call.goes_out, Change)}
+        names |= {name for call in calls for name in _earlier_legs(call.intent)}
         self.statuses: Mapping[str, OrderStatus] = ledger.orders_by_id(sorted(names))
         self.pending: dict[str, OrderState] = {}
         """Orders that wait for a change of theirs, and how that is called."""
+        self._homes: dict[str, str] = {}
+
+    def note_home(self, entry: OrderIntent, venue: str) -> None:
+        """Note that a broker has an entry, or may have it."""
+        self._homes[entry.id] = venue
+
+    def home(self, entry: OrderIntent) -> str | None:
+        """The broker that has an earlier leg of the same entry, or may have it: one holding is at one broker."""
+        for name in _earlier_legs(entry):
+            status = self.statuses.get(name)
+            taken = status is not None and status.state not in _NOT_TAKEN
+            home = self._homes.get(name) or (status.venue if status is not None and taken else None)
+            if home is not None:
+                return home
+        return None
+
+    def target_beside(self, stop: OrderIntent) -> OrderStatus | None:
+        """The target that is attached to the same entry as a stop, if there is one."""
+        if stop.parent is None:
+            return None
+        name = _name_of(stop, IntentKind.TARGET, stop.leg)
+        return self._ledger.orders_by_id([name]).get(name)
 
     @cached_property
     def positions(self) -> Mapping[Key, Position]:
@@ -87,8 +112,10 @@ class Outbox:
         """Send committed intents that stand as INTENDED, in their order. Returns how many calls the brokers got.
 
         What is attached goes out with its entry, in one order. An exit does not go out if the resting stop in front of
-        it could not be reduced: that stop may just have sold the same shares. The next minute decides anew. No order
-        goes out once its session has closed: the venue would keep it for the next one.
+        it could not be reduced, or if that stop, or the target beside it, has sold what the ledger does not know yet: they
+        may have sold the same shares. Nor does it in the minute in which its entry is cancelled at a venue where that puts
+        up what protects its fills. The next minute decides anew. No order goes out once its session has closed: the venue
+        would keep it for the next one.
 
         Raises:
             NotOwner: The lease is lost or too short; what was not sent is found absent by its owner's reconcile.
@@ -98,7 +125,12 @@ class Outbox:
         if not calls:
             return 0
         sending = _Sending(self._ledger, calls)
-        require_committed([call.goes_out for call in calls], sending.statuses)
+        try:
+            require_committed([call.goes_out for call in calls], sending.statuses)
+        except ConservationBroken:
+            # Who has lost the book finds that its successor has sent them: that is no breach.
+            self._ledger.ensure_owner(ownership)
+            raise
         over = [call for call in calls if self._is_over(call.intent)]
         leaving = [
             (call, self._routes.venue(call.intent, sending.statuses, lambda: sending.positions))
@@ -108,20 +140,43 @@ class Outbox:
         self._refuse(over, "withheld: its session has closed, and the order would wait for the next one")
         self._note_leaving(leaving, sending, ownership)
         sent = 0
-        not_free: set[Key] = set()
+        not_free: dict[Key, str] = {}
+        reduced: dict[Key, list[OrderStatus]] = {}
         for call, venue in leaving:
             intent = call.intent
             key = (intent.strategy, intent.symbol)
             if intent.kind is IntentKind.EXIT and key in not_free:
-                self._refuse([call], "withheld: the resting stop could not be reduced", OrderState.SENDING)
+                self._refuse([call], not_free[key], OrderState.SENDING)
+                continue
+            if intent.kind is IntentKind.EXIT and not self._are_booked(reduced.get(key, ()), venue, sending):
+                self._refuse([call], "withheld: what protected it may have sold in the meantime", OrderState.SENDING)
                 continue
             self._ledger.ensure_owner(ownership)
-            answer = self._send(call, venue, ownership)
+            answer = self._send(call, venue, sending, ownership)
             sent += not isinstance(answer, NotSent)
             if intent.kind is IntentKind.REDUCE and not isinstance(answer, Accepted):
-                not_free.add(key)
+                not_free.setdefault(key, "withheld: the resting stop could not be reduced")
+            elif intent.kind is IntentKind.CANCEL and self._puts_up_protection(call, venue, sending):
+                not_free.setdefault(key, "withheld: to cancel its entry puts up what protects the same shares")
+            elif intent.kind is IntentKind.REDUCE and (stop := _changed(call, sending)) is not None:
+                reduced.setdefault(key, []).append(stop)
             self._ledger.append_events(self._outcome(call, answer, sending))
         return sent
+
+    def _puts_up_protection(self, call: _Call, venue: str, sending: _Sending) -> bool:
+        """Whether what a cancelled entry has filled gets its stop by the cancel, for as many shares as it is."""
+        entry = _changed(call, sending)
+        follows = self._routes.broker(venue).capabilities.legs_follow_fills
+        return entry is not None and entry.filled > 0 and not follows
+
+    def _are_booked(self, stops: Sequence[OrderStatus], venue: str, sending: _Sending) -> bool:
+        """Whether reduced stops, and the targets beside them, have certainly sold no more than is booked."""
+        targets = (sending.target_beside(stop.intent) for stop in stops)
+        for one in (*stops, *(target for target in targets if target is not None)):
+            found = self._routes.broker(venue).find(one.intent.id)
+            if not isinstance(found, Found) or found.order.filled > one.filled:
+                return False
+        return True
 
     def _is_over(self, intent: OrderIntent) -> bool:
         """Whether an order is not sent at all any more. To cancel or reduce never waits for another day."""
@@ -152,28 +207,40 @@ class Outbox:
                 sending.pending[changed.intent.id] = pending
         self._ledger.note_sending(events, ownership)
 
-    def _send(self, call: _Call, venue: str, ownership: Ownership) -> Answer:
-        answer = self._call(self._routes.broker(venue), call)
-        backup = self._routes.backup
-        if not isinstance(answer, NotSent) or backup is None or call.intent.kind is not IntentKind.ENTRY:
-            return answer
-        if venue != self._routes.primary.name:
-            return answer
-        # The primary has certainly not taken it: the same intent, under the same id, goes to the backup.
+    def _send(self, call: _Call, venue: str, sending: _Sending, ownership: Ownership) -> Answer:
+        """Send an entry to where its earlier legs are, else to the primary or then its backup; the rest to `venue`."""
+        if call.intent.kind is not IntentKind.ENTRY:
+            return self._call(self._routes.broker(venue), call)
+        home, backup = sending.home(call.intent), self._routes.backup
+        if home is not None and home != venue:
+            venue = home
+            answer = self._send_elsewhere(call, f"another order of its entry is at {home}", venue, ownership)
+        else:
+            answer = self._call(self._routes.broker(venue), call)
+            fails_over = home is None and venue == self._routes.primary.name
+            if isinstance(answer, NotSent) and backup is not None and fails_over:
+                venue = backup.name
+                answer = self._send_elsewhere(call, answer.reason, venue, ownership)
+        if not isinstance(answer, NotSent | Rejected):
+            sending.note_home(call.intent, venue)
+        return answer
+
+    def _send_elsewhere(self, call: _Call, reason: str, venue: str, ownership: Ownership) -> Answer:
+        """What has certainly not been taken goes, as the same intent and under the same id, to another broker."""
         now = self._clock.now()
         self._ledger.note_sending(
             [
                 event
                 for one in call.intents
                 for event in (
-                    step(one.id, OrderState.SENDING, OrderState.INTENDED, at=now, detail=answer.reason),
-                    step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue=backup.name),
+                    step(one.id, OrderState.SENDING, OrderState.INTENDED, at=now, detail=reason),
+                    step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue=venue),
                 )
             ],
             ownership,
         )
         self._ledger.ensure_owner(ownership)
-        return self._call(backup, call)
+        return self._call(self._routes.broker(venue), call)
 
     def _call(self, broker: Broker, call: _Call) -> Answer:
         deadline = self._clock.now() + self._deadline
@@ -194,6 +261,24 @@ class Outbox:
             working = OrderState.PARTIALLY_FILLED if changed.filled else OrderState.ACKNOWLEDGED
             events.append(step(changed.intent.id, sending.pending.pop(changed.intent.id), working, at=now))
         return events
+
+
+def _earlier_legs(intent: OrderIntent) -> list[str]:
+    """The names of the orders of the same entry that leave before this one."""
+    return [_name_of(intent, intent.kind, leg) for leg in range(intent.leg)] if intent.kind is IntentKind.ENTRY else []
+
+
+def _name_of(intent: OrderIntent, kind: IntentKind, leg: int) -> str:
+    """The name of an order of the same decision that is never tried again."""
+    return intent_id(
+        book=intent.book,
+        strategy=intent.strategy,
+        symbol=intent.symbol,
+        bar_time=intent.bar_time,
+        kind=kind.value,
+        leg=leg,
+        attempt=0,
+    )
 
 
 def _changed(call: _Call, sending: _Sending) -> OrderStatus | None:

@@ -3,8 +3,8 @@
 In this order: executions are booked, each once (Law 5); intents without an answer are looked up by their id; what the
 broker has certainly never had is sent, if its time has not passed and it still fits what is held; orders that the
 broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no
-entry is made in its symbol, until a person accepts the difference. More orders or shares at the broker than were intended are one as well (rule 13): what was
-sent twice, by whomever, shows here.
+entry is made in its symbol, until a person accepts the difference. More orders or shares at the broker than were
+intended are one as well (rule 13): what was sent twice, by whomever, shows here.
 """
 
 from collections import Counter
@@ -14,12 +14,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from trading_platform.accounting import average_cost
 from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import DatabaseUnavailable, TemporaryError
-from trading_platform.domain.fills import Fill, agrees
+from trading_platform.domain.fills import agrees
 from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
     Absent,
@@ -37,7 +36,6 @@ from trading_platform.domain.orders import (
 from trading_platform.domain.reports import Break, ReconcileReport, Subject
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
-from trading_platform.ledger.projections import holdings
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.routing import Key, Routes
@@ -103,15 +101,21 @@ class Reconciler:
         self._outbox = outbox
         self._cash_tolerance = cash_tolerance
         self._away: dict[str, TemporaryError] = {}
+        self._entering = True
 
-    def run(self, ownership: Ownership) -> Reconciled:
+    def run(self, ownership: Ownership, *, entering: bool = True) -> Reconciled:
         """Reconcile once. A broker that cannot be asked is left as it is believed to be, and told of.
+
+        Args:
+            ownership: Whoever reconciles owns the book.
+            entering: Whether an entry that was committed and has never left may still be sent; otherwise it is ended.
 
         Raises:
             NotOwner: Something had to be sent and the lease is lost.
             TemporaryError: No broker can be asked.
         """
         self._away = {}
+        self._entering = entering
         # What was filled in the meantime is booked first: what is sent depends on what is held.
         booked, _ = self._book_executions()
         looked_up, resent = self._settle_unanswered(ownership)
@@ -200,14 +204,13 @@ class Reconciler:
 
     def _sellable(self, open_orders: Sequence[OrderStatus]) -> dict[Key, int]:
         """Shares held by strategy and symbol, less those that answered exits may still sell."""
-        found = {
-            key: position.quantity
-            for key, position in holdings(self._ledger.opening_cash(), self._ledger.fills()).positions.items()
-        }
+        found: Counter[Key] = Counter()
+        for one in self._ledger.held():
+            found[one.strategy, one.symbol] += one.quantity
         for status in open_orders:
             if status.intent.kind is IntentKind.EXIT and status.state not in _UNANSWERED:
                 key = (status.intent.strategy, status.intent.symbol)
-                found[key] = found.get(key, 0) - (status.intent.quantity - status.filled)
+                found[key] -= status.intent.quantity - status.filled
         return found
 
     def _fate(self, status: OrderStatus, broker: Broker, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
@@ -228,9 +231,12 @@ class Reconciler:
         if self._is_over(intent) and broker.capabilities.forgets_overnight:
             # It was for a day that has ended. What it has executed unseen shows where holdings are compared.
             return OrderState.EXPIRED, "its session is over, and the broker tells nothing of it any more"
-        if self._may_still_arrive(status, broker):
+        fate = self._fate_of_absent(status, sellable)
+        # Where an id is taken once only, the same order can be sent again though its first sending may still arrive.
+        again = fate[0] is OrderState.INTENDED and broker.capabilities.refuses_repeated_ids
+        if self._may_still_arrive(status, broker) and not again:
             return status.state, ""
-        return self._fate_of_absent(status, sellable)
+        return fate
 
     def _fate_of_absent(self, status: OrderStatus, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
         """What becomes of an order that the broker has certainly never had; INTENDED: it is to be sent."""
@@ -239,6 +245,8 @@ class Reconciler:
             return OrderState.REJECTED, "the broker never had it"
         if self._is_over(intent):
             return OrderState.EXPIRED, "its session is over"
+        if intent.kind is IntentKind.ENTRY and not self._entering:
+            return OrderState.EXPIRED, "nothing is to be entered any more"
         if intent.valid_until is not None and self._clock.now() >= intent.valid_until:
             return OrderState.EXPIRED, "not sent in time"
         if intent.side is Side.SELL and intent.quantity > sellable.get((intent.strategy, intent.symbol), 0):
@@ -261,25 +269,26 @@ class Reconciler:
 
     def _book_executions(self) -> tuple[int, tuple[Break, ...]]:
         """Book what the ledger does not have yet. What nobody here intended, or is not as it was booked, is a break."""
-        fills = {fill.execution_id: fill for fill in self._ledger.fills()}
         booked, breaks = 0, list[Break]()
         for broker in self._here():
-            newest = (fill.time for fill in fills.values() if fill.venue == broker.name)
-            since = max(newest, default=_LONG_AGO + _OVERLAP) - _OVERLAP
+            newest = self._ledger.newest_execution(broker.name)
+            since = newest - _OVERLAP if newest is not None else _LONG_AGO
             reported = self._asked(broker, lambda one, since=since: one.executions(since))  # type: ignore[misc]
             if reported is not None:
-                booked_now, strays = self._book(broker.name, reported, fills)
+                booked_now, strays = self._book(broker.name, reported)
                 booked += booked_now
                 breaks += strays
         return booked, tuple(breaks)
 
-    def _book(
-        self, venue: str, reported: Sequence[Execution], fills: Mapping[str, Fill]
-    ) -> tuple[int, Sequence[Break]]:
+    def _book(self, venue: str, reported: Sequence[Execution]) -> tuple[int, Sequence[Break]]:
+        fills = self._ledger.booked([one.execution_id for one in reported]) if reported else {}
+        # What was corrected stands no more, and how it is told has no weight.
+        corrected = {one.corrects for one in reported}
         breaks = [
             _stray(one, venue, "is not as it was booked")
             for one in reported
-            if one.execution_id in fills and not agrees(one, fills[one.execution_id])
+            if one.execution_id in fills and one.execution_id not in corrected
+            if not agrees(one, fills[one.execution_id])
         ]
         fresh = [one for one in reported if one.execution_id not in fills]
         if not fresh:
@@ -339,9 +348,15 @@ class Reconciler:
                     )
                 )
             elif isinstance(found, Found) and found.order.state.is_final and found.order.filled == status.filled:
-                events.append(step(name, status.state, found.order.state, at=self._clock.now()))
+                events.append(self._ended(status, found.order.state))
         self._ledger.append_events(events)
         return len(events), tuple(breaks)
+
+    def _ended(self, status: OrderStatus, then: OrderState) -> OrderEvent:
+        """The end that the broker tells of. One that cannot follow, as a refusal of what has filled, is a cancellation."""
+        told = then if can_follow(status.state, then) else OrderState.CANCELLED
+        detail = "" if told is then else f"the broker says {then}"
+        return step(status.intent.id, status.state, told, at=self._clock.now(), detail=detail)
 
     def _surplus(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
         """More at the broker than was intended: an order that works twice or is larger, or one that filled for more."""
@@ -379,12 +394,14 @@ class Reconciler:
 
     def _compare(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
         """Positions and cash, the ledger's against each broker's."""
-        fills = self._ledger.fills()
+        booked = self._ledger.held()
         for venue, view in views.items():
-            here = [fill for fill in fills if fill.venue == venue]
             held: Counter[str] = Counter()
-            for fill in here:
-                held[fill.symbol] += fill.quantity if fill.side is Side.BUY else -fill.quantity
+            ours = self._ledger.opening_cash() if venue == self._routes.primary.name else Decimal(0)
+            for one in booked:
+                if one.venue == venue:
+                    held[one.symbol] += one.quantity
+                    ours += one.cash
             for symbol in sorted(held.keys() | view.positions.keys()):
                 shares = view.positions.get(symbol, 0)
                 if held[symbol] != shares:
@@ -396,8 +413,6 @@ class Reconciler:
                         name=symbol,
                         difference=Decimal(shares - held[symbol]),
                     )
-            opening = self._ledger.opening_cash() if venue == self._routes.primary.name else Decimal(0)
-            ours = average_cost.cash(opening, here)
             if abs(ours - view.cash) > self._cash_tolerance:
                 yield Break(
                     symbol=ACCOUNT,
@@ -461,7 +476,7 @@ def _stray(execution: Execution, venue: str, what: str) -> Break:
 
 
 def _fill_events(executions: Sequence[Execution], statuses: Mapping[str, OrderStatus]) -> dict[str, OrderEvent]:
-    """By execution, the step in its order's life. An order that has ended keeps its end; its late execution is booked all the same."""
+    """By execution, the step in its order's life. One that has ended keeps its end, though a late execution is booked."""
     filled = {intent: status.filled for intent, status in statuses.items()}
     states = {intent: status.state for intent, status in statuses.items()}
     events: dict[str, OrderEvent] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trading_platform.brokers.broker import Broker
 from trading_platform.domain.errors import Inconsistent
 from trading_platform.domain.fills import Position
-from trading_platform.domain.orders import IntentKind, OrderIntent, OrderStatus
+from trading_platform.domain.orders import IntentKind, OrderIntent, OrderState, OrderStatus
 
 Key = tuple[str, str]
 """Strategy and symbol."""
@@ -54,7 +54,8 @@ class Routes:
         """
         for name in (intent.id, intent.target):
             status = sent.get(name) if name is not None else None
-            if status is not None and status.venue is not None:
+            # What stands as INTENDED is at no broker, wherever it was to go before.
+            if status is not None and status.venue is not None and status.state is not OrderState.INTENDED:
                 return status.venue
         # With one broker there is no choice, and what is held need not be read.
         if len(self.brokers) == 1 or intent.kind is IntentKind.ENTRY or intent.parent is not None:

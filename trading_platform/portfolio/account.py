@@ -29,6 +29,7 @@ _OPEN_QUANTITIES: Final = (
     (IntentKind.ENTRY, "entering", "entry_orders"),
     (IntentKind.EXIT, "exiting", "exit_orders"),
     (IntentKind.STOP, "resting_stop", "stop_orders"),
+    (IntentKind.TARGET, "resting_target", "target_orders"),
 )
 
 
@@ -51,7 +52,8 @@ class AccountView:
     `entries_sent` counts entries of this session, filled or not, since a person last enabled their strategy and symbol;
     `disabled` are those that a person has to enable first. `decided_at` says when the bars of this session were
     decided, by their start; a bar that it leaves out counts as decided at its end. `flatten`: a person wants everything
-    sold, and nothing entered any more in this session.
+    sold, and nothing entered any more in this session. `halted`: nothing is to be entered; exits go on.
+    `legs_wait_at` are the brokers at which what is attached to an entry waits for all of it to fill.
     """
 
     cash: Decimal
@@ -69,6 +71,8 @@ class AccountView:
     disabled: frozenset[Key] = frozenset()
     decided_at: Mapping[datetime, datetime] = field(default_factory=dict)
     flatten: bool = False
+    halted: bool = False
+    legs_wait_at: frozenset[str] = frozenset()
 
     @property
     def open_orders(self) -> int:
@@ -146,28 +150,66 @@ def _put_orders(
         record["setup"] = intent.setup
         record["stop"] = units_from_dollars(intent.stop_price) if intent.stop_price is not None else 0
         record["entry_limit"] = units_from_dollars(intent.limit_price) if intent.limit_price is not None else 0
-        record["ordered"] = intent.quantity
+        legs = [one for one in orders if one.intent.kind is IntentKind.ENTRY and one.intent.bar_time == intent.bar_time]
+        record["ordered"] = sum(leg.intent.quantity for leg in legs)
+        record["unprotected"] = sum(leg.filled for leg in legs if _waits(leg, account.legs_wait_at))
         decided_at = account.decided_at.get(intent.bar_time, intent.bar_time + _MINUTE)
         record["entered_at"] = int(decided_at.timestamp())
         if intent.valid_until is not None:
             record["valid_until"] = _minute(session, intent.valid_until - _MINUTE)
+        exits = [one for one in orders if one.intent.kind is IntentKind.EXIT and one.intent.bar_time > intent.bar_time]
         record["legs_done"] = max(
-            (
-                status.intent.leg
-                for status in orders
-                if status.intent.kind is IntentKind.EXIT
-                and status.intent.bar_time > intent.bar_time
-                and (status.filled > 0 or not status.state.is_final)
-            ),
-            default=0,
+            (one.intent.leg for one in exits if one.filled > 0 or not one.state.is_final),
+            default=_sold_targets(orders, legs),
         )
-    filled = {status.intent.id: status.filled for status in orders}
+        record["withheld"] = _is_withheld(exits, orders, legs, account.legs_wait_at)
+    unsold = still_held(orders)
     for kind, quantity, count in _OPEN_QUANTITIES:
         still = [status for status in orders if status.intent.kind is kind and not status.state.is_final]
         record[count] = len(still)
         record[quantity] = sum(
-            open_quantity(status, account.broker_orders.get(status.intent.id), filled) for status in still
+            open_quantity(status, account.broker_orders.get(status.intent.id), unsold) for status in still
         )
+    _put_targets(record, account, orders)
+
+
+def _put_targets(record: Any, account: AccountView, orders: Sequence[OrderStatus]) -> None:
+    """Write the lowest price of the open targets, and what they will come to sell once their entries have filled."""
+    targets = [one.intent for one in orders if one.intent.kind is IntentKind.TARGET and not one.state.is_final]
+    entered_for = {target.parent for target in targets}
+    entries = [one for one in orders if one.intent.id in entered_for and not one.state.is_final]
+    record["resting_target"] += sum(open_quantity(one, account.broker_orders.get(one.intent.id), {}) for one in entries)
+    prices = [units_from_dollars(target.limit_price) for target in targets if target.limit_price is not None]
+    record["target"] = min(prices, default=0)
+
+
+def _sold_targets(orders: Sequence[OrderStatus], entry: Sequence[OrderStatus]) -> int:
+    """The scale-outs of an entry that their resting targets have sold, or begun to: the price has been there."""
+    parents = {leg.intent.id for leg in entry}
+    sold = (
+        one for one in orders if one.intent.kind is IntentKind.TARGET and one.intent.parent in parents and one.filled
+    )
+    return max((one.intent.leg + 1 for one in sold), default=0)
+
+
+def _waits(entry: OrderStatus, venues: frozenset[str]) -> bool:
+    """Whether an entry has filled in part, at a venue where what is attached to it waits for the rest."""
+    return not entry.state.is_final and entry.venue in venues and 0 < entry.filled < entry.intent.quantity
+
+
+def _is_withheld(
+    exits: Sequence[OrderStatus], orders: Sequence[OrderStatus], entry: Sequence[OrderStatus], venues: frozenset[str]
+) -> bool:
+    """Whether the last exit of everything has ended undone, where the outbox may have had to hold it back.
+
+    That is so beside resting targets, which may sell first, and where ending the entry puts up what protects it.
+    """
+    parents = {leg.intent.id for leg in entry}
+    beside = any(one.intent.kind is IntentKind.TARGET and one.intent.parent in parents for one in orders)
+    if not beside and not any(leg.venue in venues for leg in entry):
+        return False
+    last = [one for one in exits if one.intent.leg == 0][-1:]
+    return any(one.state.is_final and one.filled < one.intent.quantity for one in last)
 
 
 def _entry(orders: Sequence[OrderStatus], position: Position | None) -> OrderStatus | None:
@@ -178,17 +220,27 @@ def _entry(orders: Sequence[OrderStatus], position: Position | None) -> OrderSta
     return next((status for status in entries if not status.state.is_final), None)
 
 
-def open_quantity(status: OrderStatus, at_broker: BrokerOrder | None, filled: Mapping[str, int]) -> int:
+def still_held(orders: Sequence[OrderStatus]) -> dict[str, int]:
+    """By its intent's id, the shares that each order has filled, less those that were sold by what is attached to it."""
+    held = {status.intent.id: status.filled for status in orders}
+    for status in orders:
+        if status.intent.parent in held:
+            held[status.intent.parent] -= status.filled
+    return held
+
+
+def open_quantity(status: OrderStatus, at_broker: BrokerOrder | None, unsold: Mapping[str, int]) -> int:
     """Shares of an order that may still fill.
 
     Of an order that the broker does not show (its outcome is unknown) all that is left may: its risk stays reserved.
-    An attached stop that is not shown counts for what its entry has bought, so that no second one is sent. `filled`
-    has the shares that each order has filled, by its intent's id.
+    An attached stop or target that is not shown counts for what its entry has bought and neither of the two has sold,
+    so that no second one is sent. `unsold` has those shares by the entry's id, as `still_held` gives them.
     """
     if at_broker is not None:
         return at_broker.quantity - at_broker.filled
-    whole = status.intent.quantity if status.intent.parent is None else filled.get(status.intent.parent, 0)
-    return max(0, whole - status.filled)
+    if status.intent.parent is not None:
+        return max(0, unsold.get(status.intent.parent, 0))
+    return max(0, status.intent.quantity - status.filled)
 
 
 def _minute(session: Session, moment: datetime) -> int:

@@ -35,6 +35,7 @@ from trading_platform.domain.rounding import price_from_float, tick_down
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.portfolio.account import AccountView, position_records, untraded
 from trading_platform.portfolio.kernel import DECISIONS_PER_HOLDING, decide
+from trading_platform.portfolio.legs import EntryLeg, leg_shares, orders_of, resting_targets, target_price
 from trading_platform.portfolio.venue import shapes_taken
 from trading_platform.risk.limits import to_record
 from trading_platform.strategies.contract import Strategy
@@ -108,8 +109,13 @@ class DecisionDesk:
         book = self._book(market, account, positions[:held])
         plans = self._plans_of_today(market, account)
         if account.flatten:
-            # For the kernel it is past the time by which every plan is flat, and no entry may work any longer.
+            # For the kernel it is past the time by which every plan is flat.
             plans["flat_from"] = 0
+        if account.halted:
+            # For the kernel the session's last minutes, in which nothing is entered, have begun with its open.
+            book["limits"]["closing_minutes"] = book["session_minutes"]
+        if account.flatten or account.halted:
+            # No entry may work any longer.
             positions["valid_until"] = np.minimum(positions["valid_until"], market.minute)
         out = empty_records(held * DECISIONS_PER_HOLDING + len(entries) + DECISIONS_PER_HOLDING, decision_t)
         given = {"book": book.copy(), "positions": positions.copy(), "entries": entries, "plans": plans.copy()}
@@ -126,6 +132,23 @@ class DecisionDesk:
                 (_gain(market, symbol, position) for (_, symbol), position in account.positions.items()), Decimal(0)
             ),
             seen=given,
+        )
+
+    def entry_legs(self, decision: Decision) -> tuple[EntryLeg, ...]:
+        """The orders that an approved entry of this session is sent as, by its strategy's plan (`legs`).
+
+        One order without a target, unless the plan's targets rest at the broker.
+        """
+        plan, lot = self._plans[self._names.index(decision.strategy)], int(self._limits[0]["lot"])
+        reference = decision.price if decision.limit_price is None else decision.limit_price
+        price, stop = units_from_dollars(reference), units_from_dollars(decision.stop_price or 0)
+        targets = resting_targets(plan)
+        return tuple(
+            EntryLeg(
+                quantity=leg_shares(leg, decision.quantity, plan, lot),
+                target=dollars_from_units(target_price(leg, price, stop, plan)) if leg < targets else None,
+            )
+            for leg in range(orders_of(decision.quantity, plan, lot))
         )
 
     def _entries(self, market: Minute, account: AccountView) -> Records:

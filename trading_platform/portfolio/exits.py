@@ -1,5 +1,8 @@
 """Exit plans, decided on closed bars: what makes a holding leave, wholly or in part.
 
+Targets that rest at the broker (`target_on` touch, see `legs`) are not decided here at all: what they have sold is read
+from the fills, and break-even, trailing and the rest go on from there.
+
 R is the average fill less the initial stop. Everything is compared as whole numbers: with Q shares bought for C in
 total, 'the close has reached k R' reads (close x Q - C) x 10,000 >= (C - stop x Q) x k, and nothing is rounded.
 """

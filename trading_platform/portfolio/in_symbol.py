@@ -34,8 +34,8 @@ def held(entry: Record, book: Record, positions: Record) -> int:
 def crossing(strategy: int, symbol: int, price: int, book: Record, positions: Record) -> int:
     """Shares that other strategies sell, and that a buy of `strategy` at `price` could meet.
 
-    Those of exits, which go out at the market, and those of stops that trigger before the price comes down to that of
-    the buy: stops that rest, and stops attached to entries that may still fill.
+    Those of exits, which go out at the market, those of stops that trigger before the price comes down to that of the
+    buy, and those of targets at or below it: what rests, and what is attached to entries that may still fill.
     """
     total = 0
     for k in range(book.holdings):
@@ -44,6 +44,8 @@ def crossing(strategy: int, symbol: int, price: int, book: Record, positions: Re
             total += other.exiting
             if other.stop_orders > 0 and other.stop >= price:
                 total += other.resting_stop + other.entering
+            if other.target_orders > 0 and other.target <= price:
+                total += other.resting_target
     return total
 
 
@@ -64,13 +66,25 @@ def bought_below(entry: Record, book: Record, positions: Record) -> int:
 
 
 @compiled
-def open_on_fuller_side(symbol: int, attached: int, book: Record, positions: Record) -> int:
-    """Open orders of a symbol on the side that has more of them, with one more buy and `attached` more sales."""
-    buys, sales = 1, attached
+def bought_above(entry: Record, target: int, book: Record, positions: Record) -> int:
+    """Shares that other strategies' entries could buy from a target at this price, which is attached to this one."""
+    total = 0
+    for k in range(book.holdings):
+        other = positions[k]
+        if other.symbol == entry.symbol and other.strategy != entry.strategy and other.entering > 0:
+            price = other.entry_limit if other.entry_limit > 0 else other.mark
+            if price >= target:
+                total += other.entering
+    return total
+
+
+@compiled
+def open_on_fuller_side(symbol: int, buys: int, sales: int, book: Record, positions: Record) -> int:
+    """Open orders of a symbol on the side that has more of them, with so many more of each."""
     for k in range(book.holdings):
         if positions[k].symbol == symbol:
             buys += positions[k].entry_orders
-            sales += positions[k].exit_orders + positions[k].stop_orders
+            sales += positions[k].exit_orders + positions[k].stop_orders + positions[k].target_orders
     return max(buys, sales)
 
 

@@ -13,11 +13,21 @@ from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, Tra
 from trading_platform.domain.records import Record
 from trading_platform.domain.signals import TriggerOn
 from trading_platform.portfolio.exits import cause_by_bar, cause_by_clock, leg_quantity, target_reached
-from trading_platform.portfolio.in_symbol import bought_below, crossing, held, open_on_fuller_side, twin_age, value
+from trading_platform.portfolio.in_symbol import (
+    bought_above,
+    bought_below,
+    crossing,
+    held,
+    open_on_fuller_side,
+    twin_age,
+    value,
+)
+from trading_platform.portfolio.legs import leg_shares, most_orders, orders_of, resting_targets, target_price
 from trading_platform.portfolio.sizing import risk_per_share, size
 from trading_platform.risk.gate import (
     account_objection,
     crossing_objection,
+    legs_objection,
     open_orders_objection,
     order_objection,
     repeat_objection,
@@ -40,6 +50,7 @@ _APPROVED: Final = int(Verdict.APPROVED)
 _RESIZED: Final = int(Verdict.RESIZED)
 _REFUSED: Final = int(Verdict.REFUSED)
 _TARGET: Final = int(ExitCause.TARGET)
+_STEP: Final = int(ExitCause.STEP)
 _NORMAL: Final = int(TradingMode.NORMAL)
 _ON_TOUCH: Final = int(TriggerOn.TOUCH)
 _SESSION_WINDOW: Final = int(Rule.SESSION_WINDOW)
@@ -164,19 +175,25 @@ def _manage(book: Record, position: Record, plan: Record, decisions: Record, cou
     first = count
     seen = position.seen
     left = position.quantity - position.exiting
+    # Where attached stops wait for the whole entry, ending it protects its fills: another stop would sell the same
+    # shares. So would an exit in this minute: it is decided, and the outbox holds it back until the next.
+    waits = plan.stop_on == _ON_TOUCH and position.unprotected > 0 and position.entering > 0
     if left > 0:
         if seen.present != 0:
             position.highest_close = max(position.highest_close, seen.close)
         # Room is kept for the cancel and the protection, which go out before the exits.
         count = _let_out(book, position, plan, decisions, first + 2) - 2
     exits = count - first
-    leaving = exits > 0 or book.mode != _NORMAL or book.minute >= position.valid_until
+    leaving = exits > 0 or book.mode != _NORMAL or book.minute >= position.valid_until or waits
     worked = book.now - position.entered_at if position.entered_at > 0 else 0
     cancels = position.entering > 0 and (leaving or is_too_old(worked, book.limits))
     protected = max(0, position.quantity - position.exiting)
     # More than is held must give way even where the price to protect at is not known any more: it would sell short.
     misfits = position.resting_stop > protected or (position.resting_stop < protected and position.stop > 0)
     protects = plan.stop_on == _ON_TOUCH and misfits
+    if waits:
+        protected = max(0, left)
+        protects = position.resting_stop > protected
     count = first
     if cancels and leaving:
         _cancel(decisions[count], position, 0, 0, 0)
@@ -184,12 +201,16 @@ def _manage(book: Record, position: Record, plan: Record, decisions: Record, cou
     elif cancels:
         _cancel(decisions[count], position, _OPEN_ORDERS, worked // 60, book.limits.order_age)
         count += 1
-    calls = count - first + exits
+    calls = exits
+    if cancels:
+        calls += max(1, position.entry_orders)
     if protects:
         _write(decisions[count], position, _PROTECT, protected)
         decisions[count].stop_price = position.stop
         calls += _protecting_calls(book, position, protected)
         position.resting_stop = protected
+        # A bracket's stop takes its target with it.
+        position.resting_target = min(position.resting_target, protected + position.entering)
         count += 1
     for i in range(exits):
         decisions[count] = decisions[first + 2 + i]
@@ -229,7 +250,7 @@ def _uncross(book: Record, positions: Record, plans: Record, decisions: Record, 
         shares = _crossing_entry(positions[k], book, positions)
         if shares > 0:
             _cancel(decisions[place], positions[k], _SELF_TRADE, shares, 0)
-            _count_orders(book, plans[positions[k].strategy], 1)
+            _count_orders(book, plans[positions[k].strategy], max(1, positions[k].entry_orders))
             place += 1
     return count + found
 
@@ -251,9 +272,14 @@ def _let_out(book: Record, position: Record, plan: Record, decisions: Record, co
     cause = cause_by_clock(book.minute, position, plan)
     if cause == 0 and seen.present != 0:
         cause = cause_by_bar(seen, position, plan)
+    if cause == 0 and position.withheld != 0:
+        # It was decided before, and has not left or not sold everything. Reasons are said once.
+        cause = _STEP
     if cause != 0:
         _exit(decisions[count], position, left, 0, cause)
         return count + 1
+    if plan.target_on == _ON_TOUCH:
+        return count
     while (
         seen.present != 0
         and left > 0
@@ -309,12 +335,15 @@ def _consider(book: Record, entry: Record, positions: Record, plan: Record, deci
     decision.setup = entry.setup
     decision.verdict = _REFUSED
     attached = 1 if plan.stop_on == _ON_TOUCH and entry.stop > 0 else 0
+    targets = resting_targets(plan)
     price = entry.limit if entry.limit > 0 else entry.price
     decision.rule = account_objection(decision, book, plan.day, book.limits)
     if decision.rule == 0:
         decision.rule = symbol_objection(decision, entry, book, book.limits)
     if decision.rule == 0:
-        decision.rule = order_objection(decision, entry, attached, book, book.limits)
+        decision.rule = order_objection(decision, entry, attached, targets, book, book.limits)
+    if decision.rule == 0 and targets > 0:
+        decision.rule = legs_objection(decision, most_orders(plan), book, plan.day, book.limits)
     # The positions are handed on only where they are looked at: an array costs more to pass than a rule.
     if decision.rule == 0:
         decision.rule = _objection_by_holdings(decision, entry, price, attached, book, positions, plan)
@@ -333,10 +362,23 @@ def _consider(book: Record, entry: Record, positions: Record, plan: Record, deci
         decision.quantity = 0
         return
     _reserve(book, entry, decision, price, positions)
-    positions[book.holdings - 1].stop_orders = attached
-    # An attached stop goes out with its entry, in one call, and is an order of its own from then on.
-    book.open_orders += 1 + attached
-    _count_orders(book, plan, 1)
+    position = positions[book.holdings - 1]
+    _set_legs(position, decision, price, plan, book.limits.lot)
+    position.stop_orders = attached * position.entry_orders
+    # What is attached goes out with its entry, in one call, and is an order of its own from then on.
+    book.open_orders += position.entry_orders + position.stop_orders + position.target_orders
+    _count_orders(book, plan, position.entry_orders)
+
+
+@compiled
+def _set_legs(position: Record, decision: Record, price: int, plan: Record, lot: int) -> None:
+    """Write the orders that an approved entry is sent as, and what its targets will sell."""
+    position.entry_orders = orders_of(decision.quantity, plan, lot)
+    position.target_orders = min(position.entry_orders, resting_targets(plan))
+    position.resting_target = 0
+    for leg in range(position.target_orders):
+        position.resting_target += leg_shares(leg, decision.quantity, plan, lot)
+    position.target = target_price(0, price, decision.stop_price, plan) if position.target_orders > 0 else 0
 
 
 @compiled
@@ -352,10 +394,15 @@ def _objection_by_holdings(
         met = crossing(entry.strategy, entry.symbol, price, book, positions)
         if attached > 0:
             met += bought_below(entry, book, positions)
+        if resting_targets(plan) > 0:
+            met += bought_above(entry, target_price(0, price, entry.stop, plan), book, positions)
         rule = crossing_objection(decision, met)
     if rule == 0:
-        side = open_on_fuller_side(entry.symbol, attached, book, positions)
-        rule = open_orders_objection(decision, book.open_orders + 1 + attached, side, book.limits)
+        # How many legs it has is known once it is sized; here they count as the most that it can have.
+        buys = most_orders(plan)
+        sales = attached * buys + resting_targets(plan)
+        side = open_on_fuller_side(entry.symbol, buys, sales, book, positions)
+        rule = open_orders_objection(decision, book.open_orders + buys + sales, side, book.limits)
     return rule
 
 
@@ -382,9 +429,9 @@ def _reserve(book: Record, entry: Record, decision: Record, price: int, position
     position.entry_reserved = decision.quantity * price
     position.ordered = decision.quantity
     position.entered_at = book.now
-    position.entry_orders = 1
     position.exit_orders = 0
-    position.stop_orders = 0
+    position.unprotected = 0
+    position.withheld = 0
     position.cancelled = 0
     book.reserved += position.entry_reserved
     book.gross += position.entry_reserved

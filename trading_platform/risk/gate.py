@@ -7,7 +7,7 @@ From the widest to the narrowest, so that what is told is what a person would ha
 - the symbol: books that do not agree (23), barred (15), too many entries (12)
 - the moment: the session's end (16), the reference (2)
 - the room: orders of the last second and minute (9), positions (30)
-- the order: its price (1), its shape (17)
+- the order: its price (1), its shape (17); with resting targets, the room for each of its legs (9)
 - then, in the kernel, what the strategy's plan says (103, 16, 102, 104), and what the book has in the symbol:
   an opposite order (14), open orders (19)
 - the quantity: order (3), liquidity (4), position (5), exposure (6), buying power (7), lots (17), and last the twin of
@@ -118,10 +118,10 @@ def symbol_objection(decision: Record, entry: Record, book: Record, limits: Reco
 
 
 @compiled
-def order_objection(decision: Record, entry: Record, attached: int, book: Record, limits: Record) -> int:
-    """The first rule on the room for one more order, and on the order itself with so many attached stops, or 0.
+def order_objection(decision: Record, entry: Record, attached: int, targets: int, book: Record, limits: Record) -> int:
+    """The first rule on the room for one more order, and on the order itself with what is attached to it, or 0.
 
-    Writes measure and limit.
+    `attached` and `targets`: whether stops and targets are. Writes measure and limit.
     """
     if book.orders_second >= limits.orders_second:
         return _object(decision, _ORDER_RATE, book.orders_second, limits.orders_second)
@@ -132,9 +132,26 @@ def order_objection(decision: Record, entry: Record, attached: int, book: Record
     if entry.limit > 0 and _distance_from(entry.price, entry.limit) > _collar_width(entry.price, limits):
         distance = _distance_from(entry.price, entry.limit)
         return _object(decision, _PRICE_COLLAR, distance, _collar_width(entry.price, limits))
-    shape = _entry_shape(entry, attached)
+    shape = _entry_shape(entry, attached, targets)
     if shape & ~limits.shapes != 0:
         return _object(decision, _ORDER_SHAPE, shape, limits.shapes)
+    return _NONE
+
+
+@compiled
+def legs_objection(decision: Record, orders: int, book: Record, strategy: Record, limits: Record) -> int:
+    """Rule 9 for an entry that is sent as so many orders, or 0: there must be room for all of them.
+
+    There is room for one: the rules before have looked. Writes measure and limit.
+    """
+    if book.orders_second + orders > limits.orders_second:
+        return _object(decision, _ORDER_RATE, book.orders_second + orders, limits.orders_second)
+    if book.orders_minute + orders > limits.orders_minute:
+        return _object(decision, _ORDER_RATE, book.orders_minute + orders, limits.orders_minute)
+    if book.orders_day + orders > limits.orders_day:
+        return _object(decision, _ORDER_RATE, book.orders_day + orders, limits.orders_day)
+    if strategy.orders + orders > limits.strategy_orders_day:
+        return _object(decision, _ORDER_RATE, strategy.orders + orders, limits.strategy_orders_day)
     return _NONE
 
 

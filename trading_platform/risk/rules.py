@@ -49,6 +49,7 @@ _MARKET: Final = int(OrderShape.MARKET)
 _LIMIT: Final = int(OrderShape.LIMIT)
 _DAY: Final = int(OrderShape.DAY)
 _ATTACHED_STOP: Final = int(OrderShape.ATTACHED_STOP)
+_BRACKET: Final = int(OrderShape.BRACKET)
 _ODD_LOT: Final = int(OrderShape.ODD_LOT)
 _OFF_TICK: Final = int(OrderShape.OFF_TICK)
 _COLLAR_FROM: Final = 25 * UNITS_PER_DOLLAR
@@ -176,11 +177,13 @@ def minutes_to_close(book: Record) -> int:
 
 
 @compiled
-def entry_shape(entry: Record, attached: int) -> int:
-    """Rule 17: what an entry with so many attached stops is to a venue, as bits of `OrderShape`."""
+def entry_shape(entry: Record, attached: int, targets: int) -> int:
+    """Rule 17: what an entry with so many attached stops and targets is to a venue, as bits of `OrderShape`."""
     shape = _DAY | (_LIMIT if entry.limit > 0 else _MARKET)
     if attached > 0:
         shape |= _ATTACHED_STOP
+    if targets > 0:
+        shape |= _BRACKET
     if entry.limit % tick(entry.limit) != 0 or entry.stop % tick(entry.stop) != 0:
         shape |= _OFF_TICK
     return shape

@@ -64,7 +64,10 @@ class ExitPlan:
         scale_outs: Legs in the order in which they are taken, at most 4, with rising targets; fractions sum to 1
             at most.
         target_in: The unit of the targets: R, or percent of the average fill.
-        target_on: CLOSE: a target is reached by a close. TOUCH would need targets that rest at the broker.
+        target_on: CLOSE: a target is reached by a close, and its leg leaves at the next open. TOUCH: each leg rests at
+            the broker as a limit sale beside its share of the stop, from the entry's first fill on. Only with `stop_on`
+            TOUCH, and measured from the price that the entry was decided at: it leaves with the entry, before the
+            average fill is known.
         breakeven_after: Legs taken after which the stop moves to the average fill, [1, legs]; 0 means never.
         trail_level: Which of the step's two levels the rest trails (out on a close below it); 0 means none.
         trail_after: Legs taken from which the trailing begins, [0, legs].
@@ -119,6 +122,7 @@ class ExitPlan:
             plan["leg_fraction"][0, number] = round(leg.fraction * BASIS_POINTS)
             plan["leg_target"][0, number] = round(leg.target * self._target_scale())
         plan["target_in"] = self.target_in
+        plan["target_on"] = self.target_on
         plan["breakeven_after"] = self.breakeven_after or _NEVER
         plan["trail_level"] = self.trail_level
         plan["trail_after"] = self.trail_after
@@ -171,11 +175,11 @@ class ExitPlan:
                 mend="Set stop_on to close, or stop_percent to 0 and let the step give the stop",
             )
         _whole(self.stop_percent * _PER_PERCENT, "stop_percent", "exit plan")
-        if self.target_on is not TriggerOn.CLOSE:
+        if self.target_on is TriggerOn.TOUCH and self.stop_on is not TriggerOn.TOUCH:
             raise InvalidInput(
-                "target_on is touch, and targets that rest at the broker are not supported",
+                "target_on is touch with stop_on close: a target that rests at the broker stands beside a stop that does",
                 where="exit plan",
-                mend="Set target_on to close",
+                mend="Set stop_on to touch, or target_on to close",
             )
 
     def _check_legs(self) -> None:

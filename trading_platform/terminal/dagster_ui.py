@@ -34,26 +34,25 @@ def require_free(port: int) -> None:
             ) from error
 
 
-def serve(checkout: Path, port: int, settings_file: Path, database_url: str | None = None) -> int:
+def serve(checkout: Path, port: int, settings_file: Path, secrets: Mapping[str, str]) -> int:
     """Run the UI until it ends or Ctrl-C; returns its exit code, 0 for Ctrl-C. See `run_until_told`.
 
     Args:
         checkout: The folder with dagster.yaml and workspace.yaml.
         port: Where the UI listens.
         settings_file: What the UI's processes trade by. Variables that would change it are not handed on to them.
-        database_url: A server of the user's own, which the file leaves out because the address may hold a password.
+        secrets: What the file leaves out, by variable: the address of a server of the user's own, keys of a broker.
     """
     command = [sys.executable, "-W", _SUPERSEDED, "-m", "dagster", "dev", "-w", "workspace.yaml"]
     options = ["-h", _HOST, "-p", str(port), "--log-level", "warning"]
     environment = os.environ | {"DAGSTER_HOME": str(checkout)}
-    environment = told_by_file(environment, settings_file, database_url)
+    environment = told_by_file(environment, settings_file, secrets)
     return run_until_told([*command, *options], folder=checkout, environment=environment)
 
 
-def told_by_file(environment: Mapping[str, str], settings_file: Path, database_url: str | None) -> dict[str, str]:
+def told_by_file(environment: Mapping[str, str], settings_file: Path, secrets: Mapping[str, str]) -> dict[str, str]:
     """`environment` without what would change the settings of the file, and with what the file leaves out."""
-    kept = without_settings(environment) | {CONFIG: str(settings_file)}
-    return kept if database_url is None else kept | {"DATABASE_URL": database_url}
+    return without_settings(environment) | {CONFIG: str(settings_file)} | dict(secrets)
 
 
 def run_until_told(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> int:

@@ -20,6 +20,8 @@ from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput, TemporaryError
 
 _BOOK: Final = re.compile(r"demo-(\d+)")
+_BROKER: Final = "broker"
+"""In the configuration of a demo: where it trades, if that is not the paper exchange."""
 _FIELDS: Final = ("number", "session", "sessions", "configuration", "finished")
 
 
@@ -37,6 +39,11 @@ class DemoState:
     def book(self) -> str:
         """Its book in the ledger, at the paper exchange and in Dagster's tags."""
         return f"demo-{self.number}"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it is to be finished. A broker other than the paper exchange kept its orders in memory."""
+        return not self.finished and _BROKER not in self.configuration
 
 
 def demo_folder(data_folder: Path) -> Path:
@@ -136,6 +143,15 @@ def recorded_books(settings: Settings) -> tuple[str, ...]:
         ledger.engine.dispose()
 
 
+def left_without_its_broker(data_folder: Path) -> DemoState | None:
+    """The latest demo, if it was broken off and can never be finished; None where that cannot be read either."""
+    try:
+        last = read_state(data_folder)
+    except InvalidInput:
+        return None
+    return last if last is not None and not last.finished and not last.can_go_on else None
+
+
 def choose(
     settings: Settings,
     configuration: dict[str, Any],
@@ -145,7 +161,7 @@ def choose(
     sessions: int = 1,
     books: Callable[[Settings], Collection[str]] = recorded_books,
 ) -> DemoState:
-    """The demo to run: an unfinished one with the same configuration goes on, after a finished one a fresh one begins.
+    """The demo to run: an unfinished one with the same configuration goes on, else a fresh one begins.
 
     `books` is asked for the books in the ledger, and only where a fresh one begins.
 
@@ -161,7 +177,7 @@ def choose(
             raise
         last = None
     day = session.isoformat()
-    if reset or last is None or last.finished:
+    if reset or last is None or not last.can_go_on:
         return DemoState(
             number=_next_number(settings.data_folder, last, books(settings)),
             session=day,

@@ -17,7 +17,7 @@ from trading_platform.defs.build import build_defs
 from trading_platform.defs.jobs import SESSION_CLOSE, market_session, session_open
 from trading_platform.defs.partitions import partition_of
 from trading_platform.defs.resources import DESK, TradingDesk
-from trading_platform.defs.said import BAR_TAG, BOOK_TAG, SESSION_TAG
+from trading_platform.defs.said import BAR_TAG, BOOK_TAG, BROKER_TAG, SESSION_TAG
 from trading_platform.domain.clock import SystemClock
 from trading_platform.domain.errors import (
     DatabaseUnavailable,
@@ -107,7 +107,7 @@ class JobRuns:
         self._instance = instance
         self._database = database
         self._calendar = platform.calendar
-        self._tags = {**_REPOSITORY_TAG, BOOK_TAG: platform.ledger.book}
+        self._tags = {**_REPOSITORY_TAG, BOOK_TAG: platform.ledger.book, BROKER_TAG: platform.trades_at}
         self._desk = TradingDesk(platform)
         made = build_defs({DESK: self._desk}, platform.settings)
         self._open, self._minute, self._close = (

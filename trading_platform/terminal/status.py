@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import Clock
+from trading_platform.domain.commands import Command
 from trading_platform.domain.decisions import TradingMode
 from trading_platform.domain.errors import DatabaseUnavailable
 from trading_platform.domain.orders import OrderState, OrderStatus
 from trading_platform.domain.reports import Break
-from trading_platform.engine.inputs import unpack
+from trading_platform.engine.recorded import recorded_reconcile
 from trading_platform.ledger.addresses import fault, spoken, sqlalchemy_url
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LEDGER, LocalServer
@@ -26,6 +27,7 @@ from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.migrate import current_revision, head_revision, is_behind, is_known, unknown_revision
 from trading_platform.ledger.queries import Owner, SessionTimes
 from trading_platform.ledger.rows import CycleHeader
+from trading_platform.orders.standing import halted_by, standing
 from trading_platform.terminal.demo_book import read_state
 
 _MINUTE = timedelta(minutes=1)
@@ -69,15 +71,24 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookStatus:
-    """One book. `breaks` are those that the last cycle's reconcile found; `disabled` are strategies and symbols."""
+    """One book.
+
+    `halted` is the command by which nothing is entered any more; `unfinished` are those of the latest session that are
+    not done yet. `breaks`, `away` (brokers that did not answer) and `oddities` are what the last cycle's reconcile found;
+    what a person has accepted since is no break any more from the next cycle on. `disabled` are strategies and symbols.
+    """
 
     book: str
     session: SessionTimes | None
     flatten_wanted: bool
+    halted: Command | None
+    unfinished: tuple[Command, ...]
     last: LastCycle | None
     holdings: tuple[Holding, ...]
     open_orders: tuple[OrderStatus, ...]
     breaks: tuple[Break, ...]
+    away: tuple[str, ...]
+    oddities: tuple[str, ...]
     disabled: tuple[tuple[str, str], ...]
     owners: tuple[Owner, ...]
 
@@ -182,11 +193,13 @@ def _book(engine: sa.Engine, settings: Settings, book: str | None) -> str:
 def _read_book(ledger: Ledger, limit: int, calendar: ExchangeCalendar) -> BookStatus | None:
     if not ledger.is_open():
         return None
-    session, header = ledger.last_session(), ledger.last_cycle()
+    session, header, found = ledger.last_session(), ledger.last_cycle(), recorded_reconcile(ledger)
     return BookStatus(
         book=ledger.book,
         session=session,
         flatten_wanted=session is not None and ledger.flatten_wanted(session.session),
+        halted=halted_by(ledger),
+        unfinished=() if session is None else standing(ledger, session.session).commands,
         last=None if header is None else _last_cycle(header, calendar),
         holdings=tuple(
             Holding(strategy=one.strategy, symbol=one.symbol, quantity=held, cost=one.cost)
@@ -194,7 +207,9 @@ def _read_book(ledger: Ledger, limit: int, calendar: ExchangeCalendar) -> BookSt
             if (held := one.bought_quantity - one.sold_quantity)
         ),
         open_orders=ledger.open_orders(),
-        breaks=() if header is None else _breaks(ledger, header),
+        breaks=found.breaks,
+        away=found.away,
+        oddities=found.oddities,
         disabled=tuple(sorted(ledger.disabled(limit))),
         owners=ledger.owners(),
     )
@@ -212,12 +227,3 @@ def _last_cycle(header: CycleHeader, calendar: ExchangeCalendar) -> LastCycle:
         cash=header.cash,
         day_pnl=header.equity - header.open_equity,
     )
-
-
-def _breaks(ledger: Ledger, header: CycleHeader) -> tuple[Break, ...]:
-    """What the last cycle's reconcile found. A cycle of an earlier release did not record it."""
-    recorded = ledger.cycle(header.bar_time)
-    if recorded is None:
-        return ()
-    plain, _ = unpack(recorded.inputs)
-    return tuple(Break(symbol=symbol, what=what) for symbol, what in plain.get("breaks", ()))

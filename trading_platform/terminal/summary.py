@@ -18,6 +18,7 @@ def summary(platform: Platform, day: date, result: SessionResult, *, runs: int, 
     counts = result.counts
     return {
         "session": day.isoformat(),
+        "broker": platform.trades_at,
         "provider": platform.provider.source.provider,
         "symbols": list(platform.symbols),
         "cycles": counts["cycles"],
@@ -50,6 +51,7 @@ def together(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "equity": last["equity"],
         "seconds": last["seconds"],
         "book": last["book"],
+        "broker": last["broker"],
         "sessions": [dict(one) for one in figures],
     }
 

@@ -9,6 +9,8 @@ import pytest
 from trading_platform_tests.sessions.console import Checkout, new_checkout
 
 SECRET = "hunter2"
+ACCOUNT = "Give an account's name as TWS shows it, as DU1234567."
+BY_VARIABLE = "Give it by the variable {0}, or by a mounted file that {0}_FILE names."
 URL = f"postgresql://me:{SECRET}@nowhere:5432/ledger"
 
 
@@ -93,7 +95,7 @@ clock: system
         "Did you mean limits.max_positions? (settings.yaml line 4)",
         "there is no strategy 'vwap_reclame'. Did you mean 'vwap_reclaim'",
         "there is no profile 'quite'. Did you mean 'quiet'",
-        "brokers.backup: this version does not fail over to another broker",
+        "ibkr.account: it is not given, and brokers.backup names ibkr",
         "nowhere",
     ):
         assert said in done.stderr
@@ -138,8 +140,9 @@ def test_what_this_version_has_not_is_said_before_anything_runs(checkout: Checko
     done = checkout.run(*command, TRADING_PLATFORM_ENVIRONMENT="prod")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "Error: brokers.primary: this version has no broker ibkr. Give paper.",
-        "brokers.backup: this version does not fail over to another broker. Give none.",
+        f"Error: ibkr.account: it is not given, and brokers.primary names ibkr. {ACCOUNT}",
+        f"alpaca.key: it is not given, and brokers.backup names alpaca. {BY_VARIABLE.format('ALPACA_API_KEY')}",
+        f"alpaca.secret: it is not given, and brokers.backup names alpaca. {BY_VARIABLE.format('ALPACA_API_SECRET')}",
         "market_data.provider: this version has no provider polygon. Give one of simulated, lean, csv, parquet.",
         "market_data.backup_provider: this version does not fail over to another provider. Give none.",
     ]
@@ -149,6 +152,31 @@ def test_what_this_version_has_not_is_said_before_anything_runs(checkout: Checko
 def test_the_profile_of_production_can_be_shown(checkout: Checkout) -> None:
     rows = shown(checkout, TRADING_PLATFORM_ENVIRONMENT="prod")
     assert rows["limits.max_daily_loss_pct"]["source"] == "profile prod"
+
+
+def test_keys_are_hidden_and_a_broker_is_not_asked_by_a_check(checkout: Checkout) -> None:
+    wanted = {
+        "TRADING_PLATFORM_ENVIRONMENT": "staging",
+        "TRADING_PLATFORM__BROKERS__PRIMARY": "alpaca",
+        # Nobody listens there: a check that asked would say so.
+        "TRADING_PLATFORM__ALPACA__BASE_URL": "http://127.0.0.1:1",
+        "ALPACA_API_KEY": f"PK{SECRET}",
+        "ALPACA_API_SECRET": SECRET,
+    }
+    rows = shown(checkout, **wanted)
+    told = {path: (rows[path]["value"], rows[path]["source"]) for path in ("alpaca.key", "alpaca.secret")}
+    assert told == {
+        "alpaca.key": ("set (hidden)", "ALPACA_API_KEY"),
+        "alpaca.secret": ("set (hidden)", "ALPACA_API_SECRET"),
+    }
+    done = checkout.run("config", "check", seconds=60, **wanted)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert SECRET not in done.stdout
+    # The control: without one of them it is said, by its name.
+    done = checkout.run("config", "check", seconds=60, **{**wanted, "ALPACA_API_SECRET": ""})
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: alpaca.secret: it is not given, and brokers.primary names alpaca.")
+    assert SECRET not in done.stderr
 
 
 def test_an_option_for_the_simulated_market_is_not_held_up_by_the_file_s_folder(checkout: Checkout) -> None:

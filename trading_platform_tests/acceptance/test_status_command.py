@@ -184,7 +184,10 @@ def test_orders_whose_outcome_is_unknown_and_breaks_are_named(platform: Platform
     run_until(seen, 1)
     found = status(typed)["book"]
     assert sorted(found["unknown_orders"]) == sorted(one.intent.id for one in platform.ledger.orders())
-    assert found["breaks"] == [{"symbol": "AAA", "what": "0 shares in the ledger, 5 at the broker"}]
+    (difference,) = found["breaks"]
+    assert (difference["venue"], difference["subject"], difference["name"]) == ("paper", "position", "AAA")
+    assert (difference["what"], difference["difference"]) == ("0 shares in the ledger, 5 at the broker", "5")
+    assert (found["away"], found["oddities"], found["halted"], found["unfinished"]) == ([], [], None, [])
     assert "breaks      AAA: 0 shares in the ledger, 5 at the broker" in typed("status", "--book", "tape").stdout
 
 

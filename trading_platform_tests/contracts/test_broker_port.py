@@ -29,6 +29,7 @@ from trading_platform.domain.orders import (
     AttachedTarget,
     BrokerOrder,
     Found,
+    NotSent,
     Order,
     OrderState,
     OrderType,
@@ -308,13 +309,13 @@ class BrokerPortContract:
         assert isinstance(venue.broker.submit(order, venue.deadline()), Rejected)
         assert venue.broker.open_orders() == ()
 
-    def test_after_the_deadline_the_outcome_is_unknown_and_nothing_is_sent(self, venue: Venue) -> None:
-        assert isinstance(venue.broker.submit(buying("a", 100, stop="9.50"), venue.passed()), Unknown)
+    def test_after_the_deadline_nothing_is_sent_and_nothing_is_refused(self, venue: Venue) -> None:
+        assert isinstance(venue.broker.submit(buying("a", 100, stop="9.50"), venue.passed()), NotSent | Unknown)
         assert venue.broker.find("a") == venue.broker.find("a-stop") == Absent()
         assert venue.broker.open_orders() == ()
         self.submit(venue, buying("b", 100))
-        assert isinstance(venue.broker.cancel("b", venue.passed()), Unknown)
-        assert isinstance(venue.broker.reduce("b", 1, venue.passed()), Unknown)
+        assert isinstance(venue.broker.cancel("b", venue.passed()), NotSent | Unknown)
+        assert isinstance(venue.broker.reduce("b", 1, venue.passed()), NotSent | Unknown)
         assert self.found(venue, "b").quantity == 100
         venue.pass_minutes(1)
         assert venue.broker.positions() == {"IBM": 100}

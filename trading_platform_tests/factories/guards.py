@@ -20,6 +20,7 @@ from trading_platform_tests.factories.minutes import Decide
 _MODULES = (
     "risk.rules",
     "portfolio.exits",
+    "portfolio.legs",
     "portfolio.in_symbol",
     "portfolio.sizing",
     "risk.gate",

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,23 +25,22 @@ from trading_platform.bootstrap import Platform
 from trading_platform.brokers.broker import Broker
 from trading_platform.domain.orders import (
     Absent,
-    Accepted,
+    Answer,
     Execution,
     Order,
     OrderEvent,
     OrderIntent,
     OrderStatus,
-    Rejected,
-    Unknown,
 )
-from trading_platform.ledger.ledger import Booking, Ledger
+from trading_platform.ledger.booking import Booking
+from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.ledger.rows import CycleRecord
 from trading_platform.orders.reconcile import Reconciler
 from trading_platform_tests.sessions.books import Book, run_until, with_parts
 from trading_platform_tests.sessions.tape import DAY
 
-ACTS: Final = ("intent commit", "send", "acknowledgement", "booking")
+ACTS: Final = ("intent commit", "sending commit", "send", "acknowledgement", "booking")
 POINTS: Final = tuple(f"{when} {act}" for act in ACTS for when in ("before", "after"))
 
 
@@ -78,6 +78,10 @@ class WatchedLedger(Ledger):
         with self._points.around("intent commit"):
             super().record_cycle(record, intents, ownership)
 
+    def note_sending(self, events: Sequence[OrderEvent], ownership: Ownership) -> None:
+        with self._points.around("sending commit"):
+            super().note_sending(events, ownership)
+
     def append_events(self, events: Sequence[OrderEvent]) -> None:
         if not events:
             return
@@ -85,10 +89,10 @@ class WatchedLedger(Ledger):
             super().append_events(events)
 
     def book_executions(
-        self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime
+        self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime, venue: str = "paper"
     ) -> Booking:
         with self._points.around("booking"):
-            return super().book_executions(executions, events, now)
+            return super().book_executions(executions, events, now, venue)
 
 
 class WatchedBroker:
@@ -101,15 +105,15 @@ class WatchedBroker:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
 
-    def submit(self, order: Order, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def submit(self, order: Order, deadline: datetime) -> Answer:
         with self._points.around("send"):
             return self._broker.submit(order, deadline)
 
-    def cancel(self, intent_id: str, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
         with self._points.around("send"):
             return self._broker.cancel(intent_id, deadline)
 
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Accepted | Rejected | Unknown:
+    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
         with self._points.around("send"):
             return self._broker.reduce(intent_id, quantity, deadline)
 
@@ -147,7 +151,7 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"ended": True, "passings": dict(points.passings)}
 
 
-def _nothing_found(self: Reconciler, status: OrderStatus) -> Absent:  # noqa: ARG001 (stands for a method)
+def _nothing_found(self: Reconciler, status: OrderStatus, broker: Broker) -> Absent:  # noqa: ARG001 (a method)
     return Absent()
 
 
@@ -179,6 +183,8 @@ def _forked(request: Mapping[str, Any]) -> dict[str, Any]:
             os.close(reading)
             os.write(writing, json.dumps(run(request)).encode())
             code = 0
+        except BaseException:  # noqa: BLE001 (it leaves no other trace)
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(code)

@@ -15,6 +15,7 @@ from trading_platform.brokers.alpaca_stream import StreamEvent, TradeUpdates, Up
 from trading_platform.config.secrets import HIDDEN, Secret
 from trading_platform.domain.clock import SystemClock
 from trading_platform.domain.orders import Accepted, Order, OrderType, Side
+from trading_platform_tests.vendors.alpaca.alpaca_amendments import amend
 from trading_platform_tests.vendors.alpaca.alpaca_server import KEY, SECRET, LocalAlpaca, local_alpaca
 from trading_platform_tests.vendors.alpaca.mute_line import MuteLine
 
@@ -246,3 +247,18 @@ def test_it_ends_with_its_thread_and_can_be_started_again(listen: Callable[..., 
     assert not [thread for thread in threading.enumerate() if thread.name == "trade updates"]
     updates.start()
     the_next(updates, UpdateKind.CONNECTED)
+
+
+def test_a_trade_that_is_undone_is_told_as_a_hint(server: LocalAlpaca, listen: Callable[..., TradeUpdates]) -> None:
+    updates = listen()
+    the_next(updates, UpdateKind.CONNECTED)
+    broker = connect(server)
+    order = buy(broker)
+    server.book.set_price("IBM", "10")
+    amend(server.book, amend(server.book, server.book.fills[0], quantity=60))
+    told = [the_next(updates, UpdateKind.UPDATE) for _ in range(4)]
+    assert [(one.event, one.broker_order_id) for one in told[2:]] == [("trade_correct", order), ("trade_bust", order)]
+    first, correction, bust = broker.executions(EARLIEST)
+    assert (correction.corrects, bust.corrects) == (first.execution_id, correction.execution_id)
+    assert (correction.quantity, bust.quantity, broker.positions()) == (60, 0, {})
+    broker.close()

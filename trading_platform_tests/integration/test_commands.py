@@ -215,9 +215,11 @@ def test_orders_are_counted_by_strategy_since_a_moment_of_their_cycles_clock(
     assert ledger.orders_sent(NEXT_SESSION) == {}
 
 
-def test_an_order_of_no_cycle_counts_as_recent(ledger: Ledger, values: "LedgerValues") -> None:
-    enter(ledger, values.intent(0, kind=IntentKind.EXIT))
-    assert ledger.orders_sent(SESSION, NOW + timedelta(days=1)) == {"gap_and_go": 1}
+def test_an_order_of_no_cycle_counts_from_its_commands_moment(ledger: Ledger, values: "LedgerValues") -> None:
+    exit_order = values.intent(0, kind=IntentKind.EXIT)
+    enter(ledger, exit_order)
+    assert ledger.orders_sent(SESSION, exit_order.bar_time - timedelta(seconds=1)) == {"gap_and_go": 1}
+    assert ledger.orders_sent(SESSION, exit_order.bar_time) == {}
 
 
 # Rule 11, first half: the same intent id ever.

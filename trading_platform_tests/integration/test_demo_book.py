@@ -21,6 +21,7 @@ from trading_platform.terminal.demo_book import (
     DemoState,
     choose,
     demo_folder,
+    left_without_its_broker,
     read_state,
     recorded_books,
     write_state,
@@ -100,6 +101,19 @@ def test_an_unfinished_demo_is_not_mixed_with_another(
 def test_what_no_decision_depends_on_may_change(tmp_path: Path) -> None:
     state = begun(configured(tmp_path))
     assert chosen(configured(tmp_path, instance="other", ownership={"lease": 20})) == state
+
+
+def test_one_whose_broker_is_gone_is_followed_by_a_fresh_book_whatever_is_configured(tmp_path: Path) -> None:
+    settings = configured(tmp_path)
+    state = begun(settings)
+    # The control: on the paper exchange it is to be finished, and nothing is said.
+    assert (chosen(settings), left_without_its_broker(tmp_path)) == (state, None)
+    gone = replace(state, configuration={**state.configuration, "broker": "alpaca-local"})
+    write_state(tmp_path, gone)
+    assert left_without_its_broker(tmp_path) == gone
+    assert [chosen(settings, day).number for day in (DAY, OTHER_DAY)] == [2, 2]
+    write_state(tmp_path, replace(gone, finished=True))
+    assert left_without_its_broker(tmp_path) is None
 
 
 def test_a_reset_takes_a_fresh_book_even_with_the_same_configuration(tmp_path: Path) -> None:

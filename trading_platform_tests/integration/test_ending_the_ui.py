@@ -155,7 +155,7 @@ def test_what_it_trades_by_is_the_file_whatever_the_environment_says(tmp_path: P
         "TRADING_PLATFORM_DATA": "/home/me/data",
         "TRADING_PLATFORM_SESSION": "2013-10-09",
     }
-    told = told_by_file(mine, file, address)
+    told = told_by_file(mine, file, {"DATABASE_URL": address} if address is not None else {})
     settings = load(told)
     assert told["HOME"] == "/home/me"
     assert (settings.account.book, str(settings.data_folder), settings.market_data.session) == (
@@ -169,10 +169,12 @@ def test_what_it_trades_by_is_the_file_whatever_the_environment_says(tmp_path: P
 
 def test_the_file_holds_no_address_and_one_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     settings = load({"DATABASE_URL": "postgresql://me:hunter2@db:5432/ledger"}, {"account": {"book": "demo-1"}})
+    assert demo._secrets(settings) == {"DATABASE_URL": "postgresql://me:hunter2@db:5432/ledger"}
     file = tmp_path / "settings.json"
     demo._write_settings(file, settings)
     assert "hunter2" not in file.read_text()
-    assert load(told_by_file({}, file, None)).account.book == "demo-1"
+    assert load(told_by_file({}, file, {})).account.book == "demo-1"
+    assert load(told_by_file({}, file, demo._secrets(settings))).database_url == settings.database_url
     file.unlink()
     file.mkdir()
     with pytest.raises(InvalidInput, match="it cannot be written: Is a directory") as refused:

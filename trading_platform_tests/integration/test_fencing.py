@@ -1,7 +1,6 @@
 """The fence: only the present owner's intents are committed, however late, however many, and only because of it."""
 
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +13,25 @@ import pytest
 import sqlalchemy as sa
 
 from trading_platform.domain.errors import Inconsistent, InvalidInput, NotOwner
-from trading_platform.domain.ids import SHARDS, shard_of
+from trading_platform.domain.ids import SHARDS
 from trading_platform.ledger import rows, schema
 from trading_platform.ledger.connection import open_engine, transaction
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import LeaseTimes, Ownership, take
+from trading_platform_tests.factories.fence import (
+    SHARD,
+    WEAKENED,
+    believe,
+    change_epoch,
+    insert_intent,
+    without_row_lock,
+    without_unique_epoch,
+)
 
 if TYPE_CHECKING:
     from trading_platform_tests.integration.conftest import LedgerValues
 
 SESSION = date(2013, 10, 9)
-SHARD = shard_of("IBM")
 SHORT = LeaseTimes(
     lease=timedelta(seconds=0.8),
     renewal=timedelta(seconds=0.2),
@@ -36,33 +43,12 @@ SHORT = LeaseTimes(
 
 def append(connection: sa.Connection, values: "LedgerValues", minute: int, belief: Ownership) -> None:
     """Insert one intent as its row, past everything but the database's own guard."""
-    row = rows.intent_row(values.intent(minute), belief, session=SESSION, sequence=0, decision=None)
-    connection.execute(sa.insert(schema.intents), row)
-
-
-def believe(epoch: int, owner: str = "job") -> Ownership:
-    return Ownership(book="paper", owner=owner, epochs=dict.fromkeys(range(SHARDS), epoch))
+    insert_intent(connection, values.intent(minute), belief, SESSION)
 
 
 def without_fence(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TRIGGER intents_fence ON intents"))
-
-
-def without_row_lock(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        text = connection.execute(sa.text("SELECT pg_get_functiondef('fence_intent'::regproc)")).scalar_one()
-        weakened, replaced = re.subn(r"\s+FOR KEY SHARE", "", text)
-        assert replaced == 1
-        connection.exec_driver_sql(weakened.replace("%", "%%"))
-
-
-def without_unique_epoch(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE shards DROP CONSTRAINT uq_shards_book_shard_epoch"))
-
-
-WEAKENED = (without_row_lock, without_unique_epoch)
 
 
 # One belief against the row.
@@ -179,6 +165,21 @@ def test_a_lease_is_renewed_without_a_new_epoch(ledger: Ledger) -> None:
         first = lease.renew()
         assert lease.renew() > first
         ledger.ensure_owner(lease.ownership)
+
+
+def test_a_lease_is_renewed_once_in_its_time(ledger: Ledger) -> None:
+    with ledger.take("job", SHORT) as lease:
+        (before,) = ledger.owners()
+        lease.renew_if_due()
+        assert ledger.owners() == (before,)
+        time.sleep(SHORT.renewal.total_seconds())
+        lease.renew_if_due()
+        (after,) = ledger.owners()
+        assert after.lease_until > before.lease_until
+        lease.renew()
+        (renewed,) = ledger.owners()
+        lease.renew_if_due()
+        assert ledger.owners() == (renewed,)
 
 
 # Taking.
@@ -320,21 +321,6 @@ def overtaken(ledger: Ledger, values: "LedgerValues", take_over: Callable[[Ledge
     return done
 
 
-def change_epoch(engine: sa.Engine, owner: str) -> tuple[int, datetime]:
-    """Give the shard to `owner`, and tell the new epoch with a moment at which it was certainly committed."""
-    with engine.begin() as connection:
-        epoch: int = connection.execute(
-            sa.text(
-                "UPDATE shards SET epoch = epoch + 1, owner = :owner, state = 'active', "
-                "lease_until = clock_timestamp() + interval '1 minute' WHERE shard = :shard RETURNING epoch"
-            ),
-            {"owner": owner, "shard": SHARD},
-        ).scalar_one()
-    with engine.begin() as connection:
-        moment: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-    return epoch, moment
-
-
 # Many writers with stale beliefs, and an owner that changes all the time.
 
 
@@ -429,7 +415,7 @@ def test_no_stale_intent_is_committed_in_a_storm(storm: Storm) -> None:
     assert storm.stale == 0
 
 
-@pytest.mark.parametrize("weaken", WEAKENED)
+@pytest.mark.parametrize("weaken", WEAKENED.values(), ids=WEAKENED)
 def test_a_weakened_fence_lets_stale_intents_through(storm: Storm, weaken: Callable[[sa.Engine], None]) -> None:
     weaken(storm.engine)
     storm.run(3)

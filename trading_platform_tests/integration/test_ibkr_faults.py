@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +26,7 @@ from trading_platform.domain.orders import (
     Accepted,
     BrokerOrder,
     Found,
+    NotSent,
     OrderState,
     OrderType,
     Rejected,
@@ -276,6 +278,7 @@ def test_what_is_not_in_the_tables_is_reported_and_not_fatal(venue: IbkrVenue) -
         order.status, order.kind, order.ref = "Pondering", "MIDPRICE", ""
     (shown,) = venue.broker.open_orders()
     assert (shown.intent_id, shown.state) == (f"ibkr-{order.perm_id}", OrderState.ACKNOWLEDGED)
+    assert shown.said == "Pondering"
     assert shown.type is OrderType.MARKET
 
 
@@ -289,9 +292,9 @@ def test_while_the_link_is_lost_nothing_is_sent_and_nothing_is_concluded(venue: 
     venue.wait_for(lambda: not venue.broker.is_connected)
     sent = venue.tws.requests.count("place")
     answer = venue.broker.submit(buying("b", 100), venue.deadline())
-    assert isinstance(answer, Rejected)
-    assert answer.reason.startswith("not sent")
-    assert isinstance(venue.broker.cancel("a", venue.deadline()), Rejected)
+    assert answer == NotSent(reason="TWS has lost its link to the venue")
+    assert isinstance(venue.broker.cancel("a", venue.deadline()), NotSent)
+    assert isinstance(venue.broker.reduce("a", 1, venue.deadline()), NotSent)
     assert venue.tws.requests.count("place") == sent
     assert isinstance(venue.broker.find("b"), Unknown)
 
@@ -359,8 +362,7 @@ def test_a_mute_tws_is_noticed_and_left(open_venue: Open) -> None:
     venue.tws.mute = True
     venue.wait_for(lambda: not venue.broker.is_connected)
     answer = venue.broker.submit(buying("a", 100), venue.deadline())
-    assert isinstance(answer, Rejected)
-    assert answer.reason.startswith("not sent")
+    assert isinstance(answer, NotSent)
     venue.tws.mute = False
     venue.reconnected(2)
     assert venue.tws.exchange.orders == []
@@ -372,8 +374,8 @@ def test_a_tws_that_is_away_at_the_start_is_waited_for(venue: IbkrVenue) -> None
     venue.tws.stop()
     venue.broker = venue.opened()
     answer = venue.broker.submit(buying("a", 100), venue.deadline())
-    assert isinstance(answer, Rejected)
-    assert answer.reason.startswith("not sent")
+    assert isinstance(answer, NotSent)
+    assert f"TWS at 127.0.0.1:{venue.tws.port} cannot be used" in answer.reason
     venue.tws.restart()
     venue.reconnected(1)
     submit(venue, "a")
@@ -382,7 +384,7 @@ def test_a_tws_that_is_away_at_the_start_is_waited_for(venue: IbkrVenue) -> None
 def test_after_the_end_nothing_is_sent(venue: IbkrVenue) -> None:
     venue.broker.close()
     venue.broker.close()
-    assert isinstance(venue.broker.submit(buying("a", 100), venue.deadline()), Rejected)
+    assert venue.broker.submit(buying("a", 100), venue.deadline()) == NotSent(reason="the connection is closed")
     assert isinstance(venue.broker.find("a"), Unknown)
     assert venue.tws.exchange.orders == []
 
@@ -453,6 +455,43 @@ broker.close()
     assert done.stdout.splitlines() == ["a 250 100 partially_filled", "a-stop 100 0 acknowledged", "Absent()"], (
         done.stderr
     )
+
+
+def test_a_forked_child_makes_a_broker_of_its_own_and_leaves_its_parents_alone(venue: IbkrVenue) -> None:
+    script = f"""
+import os
+from datetime import timedelta
+from trading_platform.brokers.ibkr import IbkrBroker
+from trading_platform.domain.clock import SystemClock
+from trading_platform_tests.contracts.test_broker_port import buying
+
+clock = SystemClock()
+
+def opened(client_id):
+    return IbkrBroker(host="127.0.0.1", port={venue.tws.port}, client_id=client_id, account="{ACCOUNT}", paper=True,
+                      clock=clock, settle=timedelta(0))
+
+def sent(broker, name):
+    print(type(broker.submit(buying(name, 1), clock.now() + timedelta(seconds=4))).__name__, flush=True)
+
+parents = opened(8)
+child = os.fork()
+if child == 0:
+    sent(parents, "inherited")
+    print(type(parents.find("nobody")).__name__, flush=True)
+    parents.close()
+    own = opened(9)
+    sent(own, "child")
+    os._exit(0)
+os.waitpid(child, 0)
+sent(parents, "parent")
+print(parents.connections, flush=True)
+parents.close()
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["NotSent", "Unknown", "Accepted", "Accepted", "1"], done.stderr
+    assert sorted(order.ref for order in venue.tws.exchange.orders) == ["child", "parent"]
 
 
 # Ids.
@@ -558,43 +597,53 @@ def test_an_execution_is_not_lost_for_its_commission(venue: IbkrVenue) -> None:
     assert (execution.quantity, execution.fee) == (100, Decimal(0))
 
 
-def test_a_correction_is_the_same_execution_with_other_figures(venue: IbkrVenue) -> None:
+def corrected(venue: IbkrVenue, **changes: Any) -> None:
+    """TWS has another word on its newest execution."""
+    with venue.tws.lock:
+        done = venue.tws.exchange.correct(venue.tws.exchange.executions[-1], **changes)
+    venue.tws.tell_again(done)
+
+
+def test_a_correction_stands_in_the_place_of_what_it_corrects(venue: IbkrVenue) -> None:
     submit(venue, "a")
     venue.pass_minutes(1)
     (before,) = venue.broker.executions(EARLIEST)
-    with venue.tws.lock:
-        (done,) = venue.tws.exchange.executions
-        done.execution_id = done.execution_id.removesuffix("01") + "02"
-        done.price = Decimal("9.99")
-    venue.tws.tell_again(done)
-    (after,) = venue.broker.executions(EARLIEST)
-    assert after.execution_id == before.execution_id
-    assert (before.price, after.price) == (Decimal(10), Decimal("9.99"))
+    corrected(venue, price=Decimal("9.99"))
+    assert venue.broker.executions(EARLIEST) == (
+        before,
+        replace(
+            before, execution_id=f"{before.execution_id[:-2]}02", corrects=before.execution_id, price=Decimal("9.99")
+        ),
+    )
 
 
 def test_a_correction_stands_when_the_first_word_comes_again(venue: IbkrVenue) -> None:
     submit(venue, "a")
     venue.pass_minutes(1)
-    venue.broker.executions(EARLIEST)
-    with venue.tws.lock:
-        (done,) = venue.tws.exchange.executions
-        venue.tws.exchange.night()
-        for revision, price in (("02", "9.99"), ("01", "10")):
-            done.execution_id = f"{done.execution_id[:-2]}{revision}"
-            done.price = Decimal(price)
-            venue.tws.tell_again(done)
-    (execution,) = venue.broker.executions(EARLIEST)
-    assert execution.price == Decimal("9.99")
+    first = venue.tws.exchange.executions[-1]
+    corrected(venue, price=Decimal("9.99"))
+    told = venue.broker.executions(EARLIEST)
+    venue.tws.tell_again(first)
+    assert venue.broker.executions(EARLIEST) == told
+    assert [one.price for one in told] == [Decimal(10), Decimal("9.99")]
 
 
-def test_a_bust_is_no_execution_any_more(venue: IbkrVenue) -> None:
+def test_a_bust_leaves_nothing_of_the_order(venue: IbkrVenue) -> None:
     submit(venue, "a")
     venue.pass_minutes(1)
-    with venue.tws.lock:
-        (done,) = venue.tws.exchange.executions
-        done.execution_id, done.shares = f"{done.execution_id[:-2]}02", 0
-        venue.tws.tell_again(done)
-    assert venue.broker.executions(EARLIEST) == ()
+    (before,) = venue.broker.executions(EARLIEST)
+    corrected(venue, shares=0)
+    _, bust = venue.broker.executions(EARLIEST)
+    assert (bust.quantity, bust.corrects) == (0, before.execution_id)
+    assert found(venue, "a").filled == 0
+
+
+def test_an_order_has_filled_what_stands_of_its_executions(venue: IbkrVenue) -> None:
+    submit(venue, "a", 250, symbol="SPY")
+    venue.pass_minutes(1)
+    corrected(venue, shares=90)
+    shown = found(venue, "a")
+    assert (shown.filled, shown.quantity, shown.state) == (90, 240, OrderState.PARTIALLY_FILLED)
 
 
 def test_a_status_that_comes_late_does_not_bring_an_order_back(venue: IbkrVenue) -> None:
@@ -617,6 +666,11 @@ def test_executions_of_yesterday_are_remembered_by_the_process_that_saw_them(ven
     assert venue.broker.executions(EARLIEST) == ()
 
 
+def test_it_tells_how_far_its_memory_and_its_messages_reach(open_venue: Open) -> None:
+    offered = open_venue(settle=timedelta(seconds=9)).broker.capabilities
+    assert (offered.settle, offered.forgets_overnight) == (timedelta(seconds=9), True)
+
+
 # Budget, time, threads.
 
 
@@ -626,8 +680,7 @@ def test_without_room_for_its_messages_an_order_is_certainly_not_sent(open_venue
     answer = venue.broker.submit(buying("b", 1, stop="9.50", target="10.50"), venue.deadline(0.05))
     while isinstance(answer, Accepted):
         answer = venue.broker.submit(buying("b", 1, stop="9.50", target="10.50"), venue.deadline(0.05))
-    assert isinstance(answer, Rejected)
-    assert "not sent: the budget" in answer.reason
+    assert answer == NotSent(reason="the budget of messages has no room before the deadline")
     placed = len(venue.tws.exchange.orders)
     assert venue.broker.open_orders() is not None
     assert len(venue.tws.exchange.orders) == placed
@@ -646,16 +699,14 @@ def test_an_order_whose_deadline_passes_while_the_process_stands_still_is_not_se
     venue = open_venue(budget=_Sleepy(most=100, for_questions=100))
     submit(venue, "warm", 1)
     answer = venue.broker.submit(buying("a", 100, stop="9.50", target="10.50"), venue.deadline(0.2))
-    assert isinstance(answer, Rejected)
-    assert answer.reason == "not sent: the deadline had passed"
+    assert answer == NotSent(reason="the deadline had passed")
     assert venue.tws.exchange.of("a") == []
 
 
 def test_no_order_is_sent_around_the_nightly_restart(venue: IbkrVenue) -> None:
     venue.clock.advance_to(OPEN.replace(hour=0, minute=0) + timedelta(days=1, hours=3, minutes=50))
     answer = venue.broker.submit(buying("a", 100, limit="9.50"), venue.deadline())
-    assert isinstance(answer, Rejected)
-    assert answer.reason.startswith("not sent: TWS restarts")
+    assert answer == NotSent(reason="TWS restarts: no new orders until 2013-10-10T03:55:00+00:00")
     assert "place" not in venue.tws.requests
 
 

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.decisions import DecisionKind, ExitCause, Rule, TradingMode, Verdict
 from trading_platform.domain.errors import DatabaseUnavailable, Inconsistent, InvalidInput, NotOwner
 from trading_platform.domain.ids import SHARDS
+from trading_platform.domain.lifecycle import can_follow
 from trading_platform.domain.orders import (
     Execution,
     IntentKind,
@@ -29,7 +31,8 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
-from trading_platform.ledger import migrate
+from trading_platform.domain.reports import Acceptance, Subject
+from trading_platform.ledger import migrate, ownership
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
@@ -244,7 +247,7 @@ def test_an_order_goes_through_its_life(ledger: Ledger, values: "LedgerValues") 
     assert ledger.open_orders() == ()
     assert ledger.orders(SESSION) == ledger.orders()
     assert ledger.order(entry.id) == OrderStatus(
-        intent=entry, state=OrderState.CANCELLED, filled=0, broker_order_id="b-1"
+        intent=entry, state=OrderState.CANCELLED, filled=0, broker_order_id="b-1", since=NOW
     )
     assert [step.state for step in ledger.events(entry.id)] == [
         OrderState.UNKNOWN,
@@ -275,7 +278,9 @@ def test_a_step_that_cannot_follow_what_is_recorded_is_refused(ledger: Ledger, v
 @pytest.mark.parametrize("state", [state for state in OrderState if state is not OrderState.INTENDED])
 def test_an_order_is_open_until_it_has_ended(ledger: Ledger, values: "LedgerValues", state: OrderState) -> None:
     record_intents(ledger, values.intent(0))
-    ledger.append_events([event(values.intent(0), state)])
+    # What waits for a change has been acknowledged before.
+    before = () if can_follow(OrderState.INTENDED, state) else (OrderState.ACKNOWLEDGED,)
+    ledger.append_events([event(values.intent(0), one) for one in (*before, state)])
     assert bool(ledger.open_orders()) is not state.is_final
 
 
@@ -319,7 +324,7 @@ def test_an_execution_is_booked_once(ledger: Ledger, values: "LedgerValues") -> 
     assert ledger.book_executions([second, first], events, NOW).booked == ()
     assert ledger.fills() == ledger.fills(SESSION) == (*booking.booked, *again.booked)
     assert ledger.order(entry.id) == OrderStatus(
-        intent=entry, state=OrderState.FILLED, filled=100, broker_order_id="b-9"
+        intent=entry, state=OrderState.FILLED, filled=100, broker_order_id="b-9", since=NOW
     )
     assert len(ledger.events(entry.id)) == 2
 
@@ -367,6 +372,210 @@ def test_executions_are_booked_once_by_several_at_once(ledger: Ledger, values: "
     with ThreadPoolExecutor(4) as pool:
         booked = [future.result() for future in [pool.submit(book) for _ in range(4)]]
     assert sum(booked) == len(ledger.fills()) == len(ledger.events(entry.id)) == 20
+
+
+# Corrections and busts.
+
+
+def bought(ledger: Ledger, values: "LedgerValues", *executions: tuple[str, int, str]) -> OrderIntent:
+    """An entry of 100 shares with these executions booked: id, shares, price."""
+    entry = values.intent(0)
+    record_intents(ledger, entry)
+    ledger.book_executions([values.execution(entry, *one) for one in executions], {}, NOW)
+    return entry
+
+
+def in_sql_and_in_the_fold(ledger: Ledger) -> tuple[int, Decimal]:
+    """Shares held and cash, which the fold and the statement must agree on."""
+    holdings, table = ledger.holdings(), ledger.pnl()
+    held = sum(one.quantity for one in holdings.positions.values())
+    assert held == sum(row.bought_quantity - row.sold_quantity for row in table)
+    assert holdings.cash == Decimal(100_000) - sum(row.bought - row.sold + row.fees for row in table)
+    assert {key: one.cost for key, one in holdings.positions.items()} == {
+        (row.strategy, row.symbol): row.cost for row in table
+    }
+    return held, holdings.cash
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects_once(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = bought(ledger, values, ("e1", 60, "10"), ("e2", 40, "10"))
+    assert in_sql_and_in_the_fold(ledger) == (100, Decimal(98_998))
+    corrected = values.execution(entry, "e1c", 50, "10.10", corrects="e1", time=NOW + timedelta(hours=2))
+    report = [values.execution(entry, "e1", 60, "10"), corrected, values.execution(entry, "e2", 40, "10")]
+    booking = ledger.book_executions(report, {}, NOW)
+    assert ([fill.execution_id for fill in booking.booked], booking.unexplained) == (["e1c"], ())
+    assert in_sql_and_in_the_fold(ledger) == (90, Decimal(100_000) - 505 - 400 - 2)
+    assert (ledger.orders()[0].filled, ledger.filled_entries(SESSION)) == (90, {("gap_and_go", "IBM"): 1})
+    # It stands where the first one stood. Once is enough.
+    assert {fill.execution_id: fill.time for fill in ledger.fills()}["e1c"] == entry.bar_time + timedelta(minutes=1)
+    again = ledger.book_executions(report, {}, NOW)
+    assert (again.booked, again.unexplained) == ((), ())
+    assert in_sql_and_in_the_fold(ledger)[0] == 90
+
+
+def test_a_bust_leaves_nothing(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = bought(ledger, values, ("e1", 60, "10"), ("e2", 40, "10"))
+    bust = values.execution(entry, "e2b", 0, "0", corrects="e2")
+    for _ in range(2):
+        booking = ledger.book_executions([bust], {}, NOW)
+        assert (booking.booked, booking.unexplained) == ((), ())
+        assert in_sql_and_in_the_fold(ledger) == (60, Decimal(100_000) - 600 - 1)
+    # What was booked stays recorded.
+    with ledger.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM fills")).scalar_one() == 2
+    everything = ledger.book_executions([values.execution(entry, "e1b", 0, "0", corrects="e1")], {}, NOW)
+    assert everything.unexplained == ()
+    assert (ledger.fills(), ledger.pnl(), ledger.filled_entries(SESSION)) == ((), (), {})
+    assert ledger.orders()[0].filled == 0
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_correction_of_a_correction_in_one_report(ledger: Ledger, values: "LedgerValues", *, backwards: bool) -> None:
+    entry = bought(ledger, values)
+    report = [
+        values.execution(entry, "e1", 60, "10"),
+        values.execution(entry, "e2", 50, "10", corrects="e1"),
+        values.execution(entry, "e3", 40, "10", corrects="e2"),
+    ]
+    booking = ledger.book_executions(report[::-1] if backwards else report, {}, NOW)
+    assert ([fill.execution_id for fill in booking.booked], booking.unexplained) == (["e1", "e2", "e3"], ())
+    assert [fill.execution_id for fill in ledger.fills()] == ["e3"]
+    assert in_sql_and_in_the_fold(ledger)[0] == 40
+
+
+def test_what_is_corrected_after_it_was_sold_was_still_bought_before(ledger: Ledger, values: "LedgerValues") -> None:
+    entry, leaving = values.intent(0), values.intent(1, kind=IntentKind.EXIT)
+    record_intents(ledger, entry, leaving)
+    ledger.book_executions(
+        [values.execution(entry, "e1", 100, "10"), values.execution(leaving, "e2", 100, "11")], {}, NOW
+    )
+    later = values.execution(entry, "e1c", 100, "10.50", corrects="e1", time=NOW + timedelta(hours=2))
+    ledger.book_executions([later], {}, NOW)
+    assert in_sql_and_in_the_fold(ledger) == (0, Decimal(100_000) + 50 - 2)
+
+
+def test_what_corrects_nothing_of_its_own_order_is_handed_back_and_undoes_nothing(
+    ledger: Ledger, values: "LedgerValues"
+) -> None:
+    entry, other = values.intent(0), values.intent(1)
+    record_intents(ledger, entry, other)
+    ledger.book_executions([values.execution(entry, "e1", 60, "10")], {}, NOW)
+    ledger.book_executions([values.execution(entry, "e1c", 50, "10", corrects="e1")], {}, NOW)
+    strange = [
+        values.execution(entry, "of nothing", 10, "10", corrects="e9"),
+        values.execution(entry, "again", 0, "0", corrects="e1"),
+        values.execution(other, "of another order", 0, "0", corrects="e1c"),
+        values.execution(values.intent(7), "of a stranger", 0, "0", corrects="e1c"),
+        values.execution(entry, "one", 10, "10", corrects="other"),
+        values.execution(entry, "other", 10, "10", corrects="one"),
+    ]
+    booking = ledger.book_executions(strange, {}, NOW)
+    assert booking.booked == ()
+    assert set(booking.unexplained) == set(strange)
+    assert [(fill.execution_id, fill.quantity) for fill in ledger.fills()] == [("e1c", 50)]
+
+
+def test_what_several_correct_at_once_is_undone_once(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = bought(ledger, values, ("e1", 60, "10"))
+    together = threading.Barrier(4)
+
+    def correct(number: int) -> int:
+        together.wait(10)
+        one = values.execution(entry, f"c{number}", number, "10", corrects="e1")
+        return len(ledger.book_executions([one], {}, NOW).booked)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(correct, (10, 20, 30, 40))) == 1
+    assert len(ledger.fills()) == 1
+
+
+def test_only_standing_fills_count_as_too_many(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = bought(ledger, values, ("e1", 100, "10"))
+    # Corrected and larger together it would be 190 shares of 100.
+    ledger.book_executions([values.execution(entry, "e1c", 90, "10", corrects="e1")], {}, NOW)
+    assert ledger.overfilled() == ()
+    ledger.book_executions([values.execution(entry, "e2", 20, "10")], {}, NOW)
+    assert [(one.intent_id, one.filled) for one in ledger.overfilled()] == [(entry.id, 110)]
+    ledger.book_executions([values.execution(entry, "e2b", 0, "0", corrects="e2")], {}, NOW)
+    assert ledger.overfilled() == ()
+    ledger.book_executions([values.execution(entry, "e1b", 0, "0", corrects="e1c")], {}, NOW)
+    assert ledger.overfilled() == ()
+
+
+def test_a_fill_says_which_broker_has_it(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    record_intents(ledger, entry)
+    ledger.book_executions([values.execution(entry, "e1", 10, "10")], {}, NOW, "ibkr")
+    assert [fill.venue for fill in ledger.fills()] == ["ibkr"]
+    assert [one.venue for one in ledger.holdings().positions.values()] == ["ibkr"]
+
+
+# What is about to leave.
+
+
+def test_what_is_about_to_leave_is_noted_with_its_broker_and_since_when(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = values.intent(0)
+    with ledger.take("job") as lease:
+        ledger.record_intents(SESSION, [entry], lease.ownership)
+        ledger.note_sending([event(entry, OrderState.SENDING, venue="alpaca")], lease.ownership)
+    found = ledger.order(entry.id)
+    assert found is not None
+    assert (found.state, found.venue, found.since) == (OrderState.SENDING, "alpaca", NOW)
+    # A step without a broker does not take it away.
+    ledger.append_events([event(entry, OrderState.UNKNOWN)])
+    found = ledger.order(entry.id)
+    assert found is not None
+    assert (found.state, found.venue) == (OrderState.UNKNOWN, "alpaca")
+
+
+def test_who_has_lost_the_book_notes_nothing(
+    ledger: Ledger, values: "LedgerValues", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = values.intent(0)
+    with ledger.take("job") as lease:
+        ledger.record_intents(SESSION, [entry], lease.ownership)
+    leaving = [event(entry, OrderState.SENDING, venue="paper")]
+    with pytest.raises(NotOwner):
+        ledger.note_sending(leaving, lease.ownership)
+    with pytest.raises(Inconsistent, match="book live"):
+        ledger.note_sending(leaving, replace(lease.ownership, book="live"))
+    assert ledger.events(entry.id) == ()
+    # The control: without the look at the shards it would stand as about to leave.
+    monkeypatch.setattr(ownership, "hold", lambda _connection, _ownership: None)
+    ledger.note_sending(leaving, lease.ownership)
+    assert [step.state for step in ledger.events(entry.id)] == [OrderState.SENDING]
+
+
+# Differences that a person has accepted, and what a person halts.
+
+
+def test_acceptances_read_back_in_their_order(ledger: Ledger) -> None:
+    first = Acceptance(
+        venue="alpaca",
+        subject=Subject.POSITION,
+        name="IBM",
+        difference=Decimal(7),
+        who="ada",
+        reason="bought by hand",
+        at=NOW,
+    )
+    second = replace(first, subject=Subject.EXECUTION, name="e9", difference=None)
+    for one in (first, second):
+        ledger.accept(one)
+    assert ledger.acceptances() == (first, second)
+    assert Ledger(ledger.engine, book="live").acceptances() == ()
+    for nobody in (replace(first, who=""), replace(first, reason="")):
+        with pytest.raises(Inconsistent, match="ck_acceptances_said"):
+            ledger.accept(nobody)
+
+
+def test_entries_are_halted_until_they_are_resumed(ledger: Ledger) -> None:
+    assert not ledger.halted()
+    said = []
+    for action in (CommandAction.RESUME, CommandAction.HALT, CommandAction.HALT, CommandAction.RESUME):
+        ledger.append_command(action, at=NOW, who="ada", reason="news")
+        said.append(ledger.halted())
+    assert said == [False, True, True, False]
 
 
 def test_books_do_not_see_each_other(ledger: Ledger, values: "LedgerValues") -> None:

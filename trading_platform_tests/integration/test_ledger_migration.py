@@ -1,5 +1,6 @@
 """The ledger's migrations: from nothing to the metadata, from several processes, and back."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -11,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from trading_platform.domain.orders import OrderIntent, OrderState
 from trading_platform.ledger import migrate
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.ledger import Ledger
@@ -100,6 +102,14 @@ def test_several_processes_may_migrate_at_once(new_engine: Callable[[], sa.Engin
     assert migrate.current_revision(engine) == migrate.head_revision()
 
 
+WORD = re.compile(r"'(\w+)'::text(?:, )?")
+
+
+def without_words(found: set[tuple[object, ...]]) -> dict[tuple[object, ...], set[str]]:
+    """Each row with the words that it lists left out, and those words."""
+    return {tuple(WORD.sub("", str(cell)) for cell in row): set(WORD.findall(str(row[-1]))) for row in found}
+
+
 @pytest.mark.parametrize("part", ["columns", "constraints", "indexes"])
 def test_a_migration_only_adds(new_engine: Callable[[], sa.Engine], part: str) -> None:
     engine = new_engine()
@@ -107,7 +117,10 @@ def test_a_migration_only_adds(new_engine: Callable[[], sa.Engine], part: str) -
     before = catalogue(engine, part)
     migrate.upgrade(engine)
     after = catalogue(engine, part)
-    assert before < after
+    # A list of permitted words may only grow.
+    then, now = without_words(before), without_words(after)
+    assert then.keys() < now.keys()
+    assert all(words <= now[row] for row, words in then.items())
     if part == "columns":
         tables = {row[0] for row in before}
         new = [row for row in after - before if row[0] in tables]
@@ -143,14 +156,52 @@ def test_what_was_overfilled_before_the_migration_is_noted_by_it_and_what_the_ve
     before, whole, after = (values.intent(minute) for minute in range(3))
     with ledger.take("job") as lease:
         ledger.record_intents(values.session, [before, whole, after], lease.ownership)
-    ledger.book_executions([values.execution(before, "e1", 101, "10")], {}, values.bar(1))
-    ledger.book_executions([values.execution(whole, "e2", 100, "10")], {}, values.bar(1))
+    book_as_before(engine, values, before, "e1", 101)
+    book_as_before(engine, values, whole, "e2", 100)
     migrate.upgrade(engine)
     assert [(one.intent_id, one.filled) for one in ledger.overfilled()] == [(before.id, 101)]
     # No statement of any version names the table: the database adds to it.
-    ledger.book_executions([values.execution(after, "e3", 60, "10")], {}, values.bar(2))
-    ledger.book_executions([values.execution(after, "e4", 60, "10")], {}, values.bar(2))
+    book_as_before(engine, values, after, "e3", 60)
+    book_as_before(engine, values, after, "e4", 60)
     assert [(one.intent_id, one.filled) for one in ledger.overfilled()] == [(before.id, 101), (after.id, 120)]
+
+
+def test_orders_and_fills_of_the_version_before_several_brokers_are_the_paper_exchanges(
+    new_engine: Callable[[], sa.Engine], values: "LedgerValues"
+) -> None:
+    engine = new_engine()
+    migrate.upgrade(engine, "0003")
+    ledger = Ledger(engine, book=values.book)
+    ledger.open_book(Decimal(100_000), values.bar(0))
+    ledger.open_session(values.session, {}, values.bar(0))
+    first, second = values.intent(0), values.intent(1)
+    with ledger.take("job") as lease:
+        ledger.record_intents(values.session, [first, second], lease.ownership)
+    for intent, number in ((first, 1), (second, 2)):
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text("INSERT INTO order_events VALUES (:id, 1, 'acknowledged', 'b-1', '', now())"), {"id": intent.id}
+            )
+        book_as_before(engine, values, intent, f"e{number}", 10)
+        migrate.upgrade(engine)
+    assert [(one.state, one.venue, one.filled) for one in ledger.orders()] == [(OrderState.ACKNOWLEDGED, None, 10)] * 2
+    assert [fill.venue for fill in ledger.fills()] == ["paper", "paper"]
+    assert {one.venue for one in ledger.holdings().positions.values()} == {"paper"}
+
+
+def book_as_before(
+    engine: sa.Engine, values: "LedgerValues", intent: OrderIntent, execution: str, quantity: int
+) -> None:
+    """The statement with which every version before several brokers books a fill."""
+    columns = "book, execution_id, intent_id, strategy, symbol, side, quantity, price, fee, executed_at, booked_at"
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                f"INSERT INTO fills ({columns}) SELECT book, :execution, id, strategy, symbol, side, :quantity, "
+                "10, 1, :at, :at FROM intents WHERE id = :id"
+            ),
+            {"execution": execution, "quantity": quantity, "at": values.bar(1), "id": intent.id},
+        )
 
 
 def test_whether_a_database_is_behind() -> None:

@@ -87,27 +87,38 @@ def test_a_book_lost_in_mid_cycle_records_nothing_and_sends_nothing(
     assert str(exchange_result(book.exchange_file)) == "469.0000"
 
 
+# Where the book is lost, and how what was decided stands then.
+BEFORE_SENDING = pytest.mark.parametrize(
+    ("point", "stands"),
+    [("after intent commit", OrderState.INTENDED), ("after sending commit", OrderState.SENDING)],
+)
+
+
+@BEFORE_SENDING
 def test_a_book_lost_between_commit_and_send_leaves_the_intents_to_its_new_owner(
-    owner: Platform, stranger: Platform, book: Book
+    owner: Platform, stranger: Platform, book: Book, point: str, stands: OrderState
 ) -> None:
-    lost = Points("after intent commit", 1, lambda: take_over(stranger))
+    lost = Points(point, 1, lambda: take_over(stranger))
     with watched(owner, lost) as seen, pytest.raises(NotOwner, match="belongs to job/stranger"):
         run_until(seen, 1)
     assert exchange_orders(book.exchange_file) == []
-    assert {one.state for one in owner.ledger.orders(DAY)} == {OrderState.INTENDED}
+    assert {one.state for one in owner.ledger.orders(DAY)} == {stands}
 
     run_until(stranger, LAST_MINUTE)
     assert repeated_orders(book.exchange_file) == []
     assert str(exchange_result(book.exchange_file)) == "469.0000"
 
 
-def test_a_lease_that_ran_out_between_commit_and_send_sends_nothing(owner: Platform, book: Book) -> None:
+@BEFORE_SENDING
+def test_a_lease_that_ran_out_between_commit_and_send_sends_nothing(
+    owner: Platform, book: Book, point: str, stands: OrderState
+) -> None:
     # It froze: nobody else has taken the book, and still it cannot know.
-    with watched(owner, Points("after intent commit", 1, lambda: wait(LEASE_SECONDS))) as frozen:
+    with watched(owner, Points(point, 1, lambda: wait(LEASE_SECONDS))) as frozen:
         with pytest.raises(NotOwner, match="ends too soon"):
             run_until(frozen, 1)
         assert exchange_orders(book.exchange_file) == []
-        assert {one.state for one in owner.ledger.orders(DAY)} == {OrderState.INTENDED}
+        assert {one.state for one in owner.ledger.orders(DAY)} == {stands}
         # Once it holds the book again, it sends them itself.
         run_until(frozen, LAST_MINUTE)
     assert str(exchange_result(book.exchange_file)) == "469.0000"
@@ -117,6 +128,6 @@ def test_without_the_look_before_the_send_it_would_be_sent(
     owner: Platform, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Ledger, "ensure_owner", lambda _self, _ownership: None)
-    with watched(owner, Points("after intent commit", 1, lambda: wait(LEASE_SECONDS))) as frozen:
+    with watched(owner, Points("after sending commit", 1, lambda: wait(LEASE_SECONDS))) as frozen:
         run_until(frozen, 1)
     assert len(exchange_orders(book.exchange_file)) == 4

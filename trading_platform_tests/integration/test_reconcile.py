@@ -18,7 +18,7 @@ from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.decisions import Rule, Verdict
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.orders import Accepted, IntentKind, Order, OrderState, OrderType, Side
-from trading_platform.domain.reports import Break, CycleReport
+from trading_platform.domain.reports import Break, CycleReport, Subject
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.reconcile import ACCOUNT, Reconciler
@@ -134,7 +134,7 @@ def test_an_entry_that_was_committed_and_not_sent_goes_out_in_its_time_or_never(
     platform: Platform, book: Book, minute: int, entry: OrderState, sent: int
 ) -> None:
     die_before_sending(platform)
-    assert set(states(platform).values()) == {OrderState.INTENDED}
+    assert set(states(platform).values()) == {OrderState.SENDING}
     pass_time(platform, minute)
     report = platform.stages.recover().report
     # The entries are valid to the end of minute 4, which is the tick of minute 4. A stop goes out with its entry.
@@ -221,7 +221,16 @@ ENTERED = (Verdict.APPROVED, Rule.NONE)
 def test_a_position_that_differs_freezes_the_entries_of_its_symbol(platform: Platform) -> None:
     seen, _ = behind(platform, more={"AAA": 7})
     report = run_until(seen, 1)[-1]
-    assert report.reconciled.breaks == (Break(symbol="AAA", what="0 shares in the ledger, 7 at the broker"),)
+    assert report.reconciled.breaks == (
+        Break(
+            symbol="AAA",
+            what="0 shares in the ledger, 7 at the broker",
+            venue="paper",
+            subject=Subject.POSITION,
+            name="AAA",
+            difference=Decimal(7),
+        ),
+    )
     assert entries(report) == {"AAA": FROZEN, "BBB": ENTERED}
 
 
@@ -315,7 +324,7 @@ def intents_left_unsent(platform: Platform, kind: IntentKind, number: int) -> No
 
     with watched(platform, Points("before send", number, die)) as seen, pytest.raises(ProcessDied):
         run_until(seen, LAST_MINUTE)
-    left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.INTENDED]
+    left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.SENDING]
     assert kind in left
 
 
@@ -373,7 +382,7 @@ def unsent_at_1559(late_book: Book) -> Iterator[Platform]:
             pass_time(seen, 388)
             with pytest.raises(ProcessDied):
                 run_cycle(seen.stages, DAY, 388)
-        left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.INTENDED]
+        left = [one.intent.kind for one in platform.ledger.open_orders() if one.state is OrderState.SENDING]
         assert tuple(left) == UNSENT_AT_1559
         yield platform
 

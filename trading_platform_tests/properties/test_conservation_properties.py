@@ -15,6 +15,7 @@ from trading_platform.domain.orders import BrokerOrder, IntentKind, Order, Order
 from trading_platform.orders.conservation import Change, require_committed, require_decided
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import _calls
+from trading_platform.portfolio.legs import EntryLeg
 from trading_platform_tests.factories.orders import at_broker, decision, status
 
 STOP = Decimal("9.0000")
@@ -61,9 +62,17 @@ def minutes(draw: st.DrawFn) -> Minute:
     return tuple(decisions), SessionOrders(statuses=tuple(statuses), at_broker=shown)
 
 
+def in_legs(entry: Decision) -> tuple[EntryLeg, ...]:
+    """Up to three orders, the first two with a target."""
+    first = max(1, entry.quantity // 4)
+    second = min(entry.quantity - first, entry.quantity // 2)
+    parts = ((first, Decimal(11)), (second, Decimal(12)), (entry.quantity - first - second, None))
+    return tuple(EntryLeg(quantity=shares, target=target) for shares, target in parts if shares)
+
+
 def made_of(minute: Minute) -> tuple[OrderIntent, ...]:
     decisions, working = minute
-    return make_intents("paper", decisions, working, lambda strategy: strategy == "s")
+    return make_intents("paper", decisions, working, lambda strategy: strategy == "s", in_legs)
 
 
 def sends(intent: OrderIntent) -> bool:

@@ -45,15 +45,16 @@ class Desk:
     def commit(self, *intents: OrderIntent) -> None:
         self.ledger.record_intents(DAY, intents, self.lease.ownership)
 
-    def send(self, *intents: OrderIntent, broker: Any = None, deadline: timedelta = SOON) -> int:
+    def send(self, *intents: OrderIntent, broker: Any = None, backup: Any = None, deadline: timedelta = SOON) -> int:
         """Commit the intents, then send them."""
         self.commit(*intents)
-        return self.outbox(broker, deadline).send(intents, self.lease.ownership)
+        return self.outbox(broker, deadline, backup=backup).send(intents, self.lease.ownership)
 
-    def outbox(self, broker: Any = None, deadline: timedelta = SOON) -> Outbox:
+    def outbox(self, broker: Any = None, deadline: timedelta = SOON, *, backup: Any = None) -> Outbox:
+        primary = broker or self.broker
         return Outbox(
             ledger=self.ledger,
-            routes=Routes(brokers=(broker or self.broker,)),
+            routes=Routes(brokers=(primary,) if backup is None else (primary, backup)),
             clock=self.platform.clock,
             calendar=self.platform.calendar,
             deadline=deadline,

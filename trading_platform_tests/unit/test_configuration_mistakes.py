@@ -223,7 +223,8 @@ def test_everything_that_is_wrong_is_told_at_once(told: Told) -> None:
         "limits.lots: there is no such setting",
         "colour: there is no such setting",
         "live (true; TRADING_PLATFORM__LIVE) is for production only",
-        "live (true; TRADING_PLATFORM__LIVE) is real money",
+        "live (true; TRADING_PLATFORM__LIVE) is real money, and does not go with brokers.primary",
+        "live (true; TRADING_PLATFORM__LIVE) is real money, and does not go with market_data.provider",
         "market_hours.open (09:31; settings.yaml line 6) is not the exchange's 09:30",
     ]
     assert len(said) == len(starts)
@@ -257,7 +258,7 @@ PROD = "environment: prod\n"
             ),
         ),
         (
-            "environment: staging\nlive: true\nbrokers: {primary: ibkr}",
+            "environment: staging\nlive: true\nbrokers: {primary: ibkr}\nmarket_data: {provider: polygon}",
             "environment: prod\nlive: true\nbrokers: {primary: ibkr}",
             (
                 "live (true; settings.yaml line 2) is for production only, and does not go with environment (staging; "
@@ -286,6 +287,71 @@ PROD = "environment: prod\n"
             (
                 "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary (ibkr; "
                 "settings.yaml line 1): give paper, or the clock system"
+            ),
+        ),
+        (
+            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://10.0.0.1:80'}",
+            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://127.0.0.1:80'}",
+            (
+                "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary "
+                "(alpaca; settings.yaml line 1): give paper, or the clock system"
+            ),
+        ),
+        (
+            PROD + "live: true\nclock: simulated\nbrokers: {primary: alpaca, backup: none}\n"
+            "alpaca: {base_url: 'http://127.0.0.1:80'}",
+            PROD + "live: true\nbrokers: {primary: alpaca, backup: none}\nalpaca: {base_url: 'http://127.0.0.1:80'}",
+            (
+                "clock (simulated; settings.yaml line 3) trades sessions of the past, whose orders cannot go to "
+                "brokers.primary (alpaca; settings.yaml line 4): give paper, or the clock system"
+            ),
+        ),
+        (
+            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}",
+            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}\nclock: system",
+            (
+                "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary "
+                "(ibkr; settings.yaml line 1): give paper, or the clock system"
+            ),
+        ),
+        (
+            PROD + "live: true\nmarket_data: {provider: simulated}",
+            PROD + "live: false\nmarket_data: {provider: simulated}",
+            (
+                "live (true; settings.yaml line 2) is real money, and does not go with market_data.provider (simulated; "
+                "settings.yaml line 3), a market that is made up"
+            ),
+        ),
+        (
+            PROD + "live: true\nibkr: {account: DU1234567}",
+            PROD + "live: true\nibkr: {account: U1234567}",
+            (
+                "live (true; settings.yaml line 2) is real money, and does not go with ibkr.account (DU1234567; "
+                "settings.yaml line 3), a paper account"
+            ),
+        ),
+        (
+            PROD + "ibkr: {account: U1234567}",
+            PROD + "ibkr: {account: DU1234567}",
+            (
+                "live (false; default) is paper trading, and does not go with ibkr.account (U1234567; settings.yaml line "
+                "2), an account with real money"
+            ),
+        ),
+        (
+            PROD + "live: true\nalpaca: {base_url: 'https://paper-api.alpaca.markets'}",
+            PROD + "live: true\nalpaca: {base_url: 'https://api.alpaca.markets'}",
+            (
+                "live (true; settings.yaml line 2) is real money, and does not go with alpaca.base_url "
+                "(https://paper-api.alpaca.markets; settings.yaml line 3), Alpaca's paper trading"
+            ),
+        ),
+        (
+            PROD + "alpaca: {stream_url: 'wss://api.alpaca.markets/stream'}",
+            PROD + "alpaca: {stream_url: 'wss://paper-api.alpaca.markets/stream'}",
+            (
+                "live (false; default) is paper trading, and does not go with alpaca.stream_url "
+                "(wss://api.alpaca.markets/stream; settings.yaml line 2), Alpaca's trading with real money"
             ),
         ),
         (
@@ -470,6 +536,42 @@ def test_a_secret_in_a_file_is_refused(told: Told) -> None:
         "DATABASE_URL, or by a mounted file that DATABASE_URL_FILE names"
     )
     assert told(f"live: false\ndatabase_url: {URL}") == [said]
+
+
+@pytest.mark.parametrize("name", ["key", "secret"])
+def test_a_broker_s_key_in_a_file_is_refused(told: Told, name: str) -> None:
+    variable = f"ALPACA_API_{name.upper()}"
+    said = (
+        f"alpaca.{name}: a secret does not belong into a file of settings (settings.yaml line 1): give it by the variable "
+        f"{variable}, or by a mounted file that {variable}_FILE names"
+    )
+    assert told(f"alpaca: {{{name}: {SECRET}}}") == [said]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "ibkr: {time_zone: New York}",
+            "ibkr.time_zone: 'New York' cannot be used: give a time zone, as America/New_York",
+        ),
+        (
+            "ibkr: {account: mine}",
+            "ibkr.account: 'mine' cannot be used: give an account's name as TWS shows it, as DU1234567, or none",
+        ),
+        (
+            "alpaca: {base_url: 'http://me:hunter2@localhost'}",
+            "alpaca.base_url: what is given cannot be used: give an address, as https://host:port, or none",
+        ),
+        ("ibkr: {client_id: 0}", "ibkr.client_id: 0 cannot be used: give a whole number from 1 to 999,999"),
+    ],
+)
+def test_what_is_wrong_about_a_broker_is_told_with_what_can_be_given(told: Told, text: str, said: str) -> None:
+    assert told(text) == [f"{said} (settings.yaml line 1)"]
+
+
+def test_accounts_of_brokers_that_are_not_named_contradict_nothing() -> None:
+    load({}, {"ibkr": {"account": "U1234567"}, "alpaca": {"base_url": "https://api.alpaca.markets"}})
 
 
 def test_a_secret_in_an_option_is_refused_and_one_by_the_platform_s_own_code_is_not() -> None:

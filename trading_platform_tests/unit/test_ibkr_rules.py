@@ -1,12 +1,14 @@
-"""The quiet windows, the budget of messages and the table of numbers of Interactive Brokers: functions of their input."""
+"""What of Interactive Brokers is a function of its input: quiet windows, budget, numbers, and words on an execution."""
 
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from trading_platform.brokers.ibkr_budget import FOR_QUESTIONS, MOST, MessageBudget
 from trading_platform.brokers.ibkr_codes import Meaning, meaning_of
+from trading_platform.brokers.ibkr_executions import TwsExecution, parted, told
 from trading_platform.brokers.ibkr_quiet import Restarts, quiet_until
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -88,3 +90,62 @@ def test_no_second_holds_more_than_the_budget() -> None:
         now += 0.05
     for start in sent:
         assert sum(start <= at < start + 1.0 - 1e-9 for at in sent) <= 5
+
+
+@pytest.mark.parametrize(
+    ("execution_id", "parts"),
+    [
+        ("0000e0d5.52a9b9f3.01.02", ("0000e0d5.52a9b9f3.01", "02")),
+        ("0000e0d5", ("0000e0d5", "")),
+        ("0000e0d5.x", ("0000e0d5.x", "")),
+        ("0000e0d5.", ("0000e0d5.", "")),
+    ],
+)
+def test_only_a_number_after_the_last_point_is_that_of_a_word(execution_id: str, parts: tuple[str, str]) -> None:
+    assert parted(execution_id) == parts
+
+
+def word(revision: str, shares: int = 10) -> TwsExecution:
+    moment = exchange("2024-03-06 10:00:00")
+    return TwsExecution(
+        identity="e",
+        revision=revision,
+        perm_id=1,
+        client_id=7,
+        order_id=3,
+        order_ref="a",
+        symbol="IBM",
+        side="BOT",
+        shares=shares,
+        price=Decimal(50),
+        time=moment,
+        heard_at=moment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([word("")], [("e", None, 10)]),
+        ([word("01")], [("e.01", None, 10)]),
+        ([word("01"), word("02", 9)], [("e.01", None, 10), ("e.02", "e.01", 9)]),
+        ([word("03", 9)], [("e.01", None, 9), ("e.02", "e.01", 9), ("e.03", "e.02", 9)]),
+        ([word("01"), word("03", 9)], [("e.01", None, 10), ("e.02", "e.01", 9), ("e.03", "e.02", 9)]),
+        ([word("01"), word("02", 0)], [("e.01", None, 10), ("e.02", "e.01", 0)]),
+        ([word("03", 0)], [("e.02", "e.01", 0), ("e.03", "e.02", 0)]),
+        ([word("01"), word("02", 0), word("03", 9)], [("e.01", None, 10), ("e.02", "e.01", 0), ("e.03", None, 9)]),
+    ],
+)
+def test_every_word_stands_in_the_place_of_the_one_before_it(
+    words: list[TwsExecution], says: list[tuple[str, str | None, int]]
+) -> None:
+    assert [(one.execution_id, one.corrects, one.quantity) for one in told(words, lambda _: Decimal(1))] == says
+
+
+def test_a_word_that_is_held_back_is_told_with_the_next_ones_figures() -> None:
+    fees = {"e.01": None, "e.02": Decimal(1)}
+    told_now = list(told([word("01"), word("02", 9)], lambda one: fees[one.execution_id]))
+    assert [(one.execution_id, one.quantity, one.fee) for one in told_now] == [
+        ("e.01", 9, Decimal(1)),
+        ("e.02", 9, Decimal(1)),
+    ]

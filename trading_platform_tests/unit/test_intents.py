@@ -17,6 +17,7 @@ from trading_platform.domain.orders import (
     Side,
 )
 from trading_platform.orders.intents import SessionOrders, make_intents
+from trading_platform.portfolio.legs import EntryLeg
 from trading_platform_tests.factories.orders import BAR, at_broker, decision, status
 
 STOP = Decimal("9.0000")
@@ -35,6 +36,18 @@ def made(
 
 def protect(quantity: int, *, bars_later: int = 1) -> Decision:
     return decision(DecisionKind.PROTECT, quantity, stop_price=STOP, bar_time=BAR + timedelta(minutes=bars_later))
+
+
+PARTS = (
+    EntryLeg(quantity=25, target=Decimal("11.0000")),
+    EntryLeg(quantity=50, target=Decimal("12.0000")),
+    EntryLeg(quantity=25),
+)
+
+
+def in_legs(entry: Decision = ENTER, parts: tuple[EntryLeg, ...] = PARTS) -> tuple[OrderIntent, ...]:
+    working = SessionOrders(statuses=(), at_broker={})
+    return make_intents("paper", [entry], working, lambda strategy: strategy == "s", lambda _: parts)
 
 
 def entered(quantity: int = 100) -> tuple[OrderIntent, OrderIntent]:
@@ -98,6 +111,88 @@ def test_a_cancel_names_the_entry_that_still_works_and_only_that() -> None:
     assert (cancel.kind, cancel.target, cancel.side) == (IntentKind.CANCEL, entry.id, Side.BUY)
     assert cancel.quantity == 40
     assert made(later, orders=(status(entry, OrderState.FILLED, filled=100),)) == ()
+
+
+# ---- resting targets ----------------------------------------------------------------------------------------------
+
+
+def test_an_entry_with_resting_targets_is_a_bracket_for_each_leg_and_a_stop_for_the_rest() -> None:
+    intents = in_legs()
+    entry, stop, target = IntentKind.ENTRY, IntentKind.STOP, IntentKind.TARGET
+    assert [(one.kind, one.leg, one.quantity) for one in intents] == [
+        (entry, 0, 25),
+        (stop, 0, 25),
+        (target, 0, 25),
+        (entry, 1, 50),
+        (stop, 1, 50),
+        (target, 1, 50),
+        (entry, 2, 25),
+        (stop, 2, 25),
+    ]
+    entries = {one.leg: one for one in intents if one.kind is entry}
+    for one in intents:
+        assert one.parent == (None if one.kind is entry else entries[one.leg].id)
+        assert (one.attempt, one.valid_until, one.setup) == (0, ENTER.valid_until, 1)
+    assert len({one.id for one in intents}) == len(intents)
+    targets = [one for one in intents if one.kind is target]
+    assert [(one.side, one.type, one.limit_price, one.stop_price) for one in targets] == [
+        (Side.SELL, OrderType.LIMIT, Decimal("11.0000"), None),
+        (Side.SELL, OrderType.LIMIT, Decimal("12.0000"), None),
+    ]
+
+
+def test_each_leg_of_a_limit_entry_has_its_limit() -> None:
+    limited = in_legs(replace(ENTER, limit_price=Decimal("9.9000")))
+    assert {one.limit_price for one in limited if one.kind is IntentKind.ENTRY} == {Decimal("9.9000")}
+    assert {one.limit_price for one in limited if one.kind is IntentKind.STOP} == {None}
+
+
+def test_the_first_leg_has_the_name_that_an_entry_in_one_order_has() -> None:
+    assert [one.id for one in in_legs()[:2]] == [one.id for one in made(ENTER)]
+
+
+def test_a_target_without_a_stop_that_rests_is_not_sent() -> None:
+    alone = in_legs(replace(ENTER, strategy="stops on the close"))
+    assert [one.kind for one in alone] == [IntentKind.ENTRY] * 3
+
+
+def test_everything_that_leaves_frees_each_pair_by_its_stop() -> None:
+    intents = in_legs()
+    shown: dict[str, BrokerOrder] = {}
+    for one in intents:
+        shown |= at_broker(one, one.quantity)
+    changes = made(protect(0), orders=tuple(status(one) for one in intents), shown=shown)
+    stops = [one.id for one in intents if one.kind is IntentKind.STOP]
+    assert [(one.kind, one.target, one.quantity) for one in changes] == [
+        (IntentKind.REDUCE, name, 0) for name in reversed(stops)
+    ]
+
+
+def test_a_cancel_is_one_for_each_leg_that_works() -> None:
+    first, second, third = (one for one in in_legs() if one.kind is IntentKind.ENTRY)
+    orders = (status(first, OrderState.FILLED, filled=25), status(second, filled=5), status(third))
+    shown = at_broker(second, 50, filled=5) | at_broker(third, 25)
+    cancels = made(replace(CANCEL, bar_time=BAR + timedelta(minutes=1)), orders=orders, shown=shown)
+    assert [(one.target, one.quantity, one.leg) for one in cancels] == [(second.id, 45, 0), (third.id, 25, 1)]
+
+
+@pytest.mark.parametrize(("sold", "left"), [(0, 20), (15, 5), (20, 0)])
+def test_a_stop_that_is_not_shown_counts_for_what_its_target_has_not_sold(sold: int, left: int) -> None:
+    entry, stop, target, *_ = in_legs()
+    orders = (status(entry, filled=20), status(stop, OrderState.UNKNOWN), status(target, filled=sold))
+    working = SessionOrders(statuses=orders, at_broker={})
+    assert [working.open_quantity(one) for one in orders[1:]] == [left, left]
+
+
+def test_a_stop_that_is_restored_has_no_target_beside_it() -> None:
+    entry, stop, target, *_ = in_legs()
+    orders = (
+        status(entry, OrderState.FILLED, filled=25),
+        status(stop, OrderState.CANCELLED),
+        status(target, OrderState.CANCELLED),
+    )
+    (again,) = made(protect(25), orders=orders)
+    assert (again.kind, again.type, again.parent) == (IntentKind.STOP, OrderType.STOP, None)
 
 
 # ---- resting stops ------------------------------------------------------------------------------------------------

@@ -9,16 +9,20 @@ from trading_platform_tests.factories.orders import BAR
 
 # Rows: from. Columns: to, in the order of the header. x: can follow.
 TABLE = """
-                    inten ackno parti unkno fille cance expir rejec appli
-intended            .     x     x     x     x     x     x     x     x
-acknowledged        .     .     x     .     x     x     x     x     .
-partially_filled    .     .     x     .     x     x     x     .     .
-unknown             .     x     x     .     x     x     x     x     x
-filled              .     .     .     .     .     .     .     .     .
-cancelled           .     .     .     .     .     .     .     .     .
-expired             .     .     .     .     .     .     .     .     .
-rejected            .     .     .     .     .     .     .     .     .
-applied             .     .     .     .     .     .     .     .     .
+                  inten sendi ackno parti pending_c pending_r unkno fille cance repla expir rejec appli
+intended            .     x     x     x       .         .       x     x     x     x     x     x     x
+sending             x     .     x     x       .         .       x     x     x     x     x     x     x
+acknowledged        .     .     .     x       x         x       .     x     x     x     x     x     .
+partially_filled    .     .     .     x       x         x       .     x     x     x     x     .     .
+pending_cancel      .     .     x     x       x         x       .     x     x     x     x     x     .
+pending_replace     .     .     x     x       x         x       .     x     x     x     x     x     .
+unknown             .     .     x     x       .         .       .     x     x     x     x     x     x
+filled              .     .     .     .       .         .       .     .     .     .     .     .     .
+cancelled           .     .     .     .       .         .       .     .     .     .     .     .     .
+replaced            .     .     .     .       .         .       .     .     .     .     .     .     .
+expired             .     .     .     .       .         .       .     .     .     .     .     .     .
+rejected            .     .     .     .       .         .       .     .     .     .     .     .     .
+applied             .     .     .     .       .         .       .     .     .     .     .     .     .
 """
 
 
@@ -55,9 +59,18 @@ def test_final_states_are_those_from_which_nothing_follows(state: OrderState) ->
     assert state.is_final == (not any(can_follow(state, then) for then in OrderState))
 
 
-def test_what_is_not_known_ends_only_by_evidence_and_is_never_intended_again() -> None:
-    assert not any(can_follow(state, OrderState.INTENDED) for state in OrderState)
-    assert not can_follow(OrderState.UNKNOWN, OrderState.UNKNOWN)
+def test_only_what_was_about_to_leave_can_be_intended_again() -> None:
+    assert [state for state in OrderState if can_follow(state, OrderState.INTENDED)] == [OrderState.SENDING]
+
+
+def test_what_is_not_known_is_never_sent_again_and_ends_only_by_evidence() -> None:
+    doubtful = {OrderState.INTENDED, OrderState.SENDING, OrderState.UNKNOWN}
+    assert doubtful.isdisjoint(STEPS[OrderState.UNKNOWN])
+    assert OrderState.REJECTED in STEPS[OrderState.UNKNOWN]
+
+
+def test_what_has_been_answered_is_not_about_to_leave_any_more() -> None:
+    assert [state for state in OrderState if can_follow(state, OrderState.SENDING)] == [OrderState.INTENDED]
 
 
 def test_the_table_cannot_be_changed() -> None:

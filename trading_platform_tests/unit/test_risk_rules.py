@@ -373,7 +373,7 @@ CASES = {
         says="enter 100",
         refused=Scene(plans=(FIXED,), limits={"orders_second": 1}, entries=({"symbol": 1}, {})),
         objects="enter 0 refused ORDER_RATE 1/1",
-        guards=(kernel("_count_orders(book, plan, 1)", "pass"),),
+        guards=(kernel("_count_orders(book, plan, position.entry_orders)", "pass"),),
         then="enter 100",
     ),
     "9 a stop reduced and an exit in the same minute": Case(

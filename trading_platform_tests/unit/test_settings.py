@@ -108,6 +108,24 @@ def test_the_defaults_are_the_ones_that_were_asked_for(path: str, value: object)
         ("data_folder", "there", " "),
         ("data_folder", "a b", "a\x00b"),
         ("instance", "blue-1", "Blue"),
+        ("brokers.cash_tolerance", "0", "-0.01"),
+        ("brokers.cash_tolerance", "1000", "1000.01"),
+        ("alpaca.base_url", "http://127.0.0.1:8080", "127.0.0.1:8080"),
+        ("alpaca.base_url", "https://paper-api.alpaca.markets", "https://me@paper-api.alpaca.markets"),
+        ("alpaca.base_url", "http://[::1]:80", "http://[::1"),
+        ("alpaca.stream_url", "wss://127.0.0.1:1/stream", "https://127.0.0.1:1/stream"),
+        ("alpaca.stream_url", "ws://localhost:65535/stream", "ws://localhost:65536/stream"),
+        ("alpaca.read_timeout_seconds", "0.1", "0"),
+        ("alpaca.settle_seconds", "0", "-1"),
+        ("ibkr.host", "tws.local", "tws local"),
+        ("ibkr.port", "none", 0),
+        ("ibkr.port", 65_535, 65_536),
+        ("ibkr.client_id", 1, 0),
+        ("ibkr.account", "DU1234567", "du1234567"),
+        ("ibkr.account", "none", "1234567"),
+        ("ibkr.time_zone", "Europe/Berlin", "Europe/Atlantis"),
+        ("ibkr.nightly_restart", "23:45", "24:45"),
+        ("ibkr.quiet_before_minutes", 0, 121),
     ],
 )
 def test_a_bound_from_both_sides(path: str, inside: object, outside: object) -> None:
@@ -254,6 +272,17 @@ PLAIN = {
     "ownership.margin": "4",
     "active_strategies": "[{name: a, profile: quiet, parameters: {crosses: 3, risk: 0.5}}, {name: b}]",
     "database_url": URL,
+    "brokers.cash_tolerance": "1.5",
+    "alpaca.key": "PK0",
+    "alpaca.secret": "not to be told",
+    "alpaca.base_url": "http://127.0.0.1:1",
+    "alpaca.stream_url": "ws://127.0.0.1:1/stream",
+    "ibkr.host": "tws.local",
+    "ibkr.port": "7497",
+    "ibkr.account": "DU1234567",
+    "ibkr.time_zone": "Europe/Berlin",
+    "ibkr.nightly_restart": "23:30",
+    "ibkr.weekly_login": "02:00",
 }
 
 
@@ -376,7 +405,7 @@ def test_production_is_tighter_and_real(file: Path) -> None:
 
 
 def test_every_knob_says_its_effect_and_every_number_its_unit() -> None:
-    without = {"market_data.seed"}
+    without = {"market_data.seed", "ibkr.port", "ibkr.client_id"}
     for knob in knobs().values():
         assert knob.effect, knob.path
         if knob.kind in {int, Decimal}:
@@ -435,6 +464,41 @@ def test_a_secret_may_stand_in_a_mounted_file(tmp_path: Path, variable: str) -> 
     found = read({variable: str(mounted)})
     assert found.settings.database_url == Secret(URL)
     assert found.sources["database_url"] == variable
+
+
+@pytest.mark.parametrize("name", ["ALPACA_API_KEY", "ALPACA_API_SECRET"])
+def test_a_broker_s_keys_are_secrets_of_variables_or_mounted_files(tmp_path: Path, name: str) -> None:
+    path = {"ALPACA_API_KEY": "alpaca.key", "ALPACA_API_SECRET": "alpaca.secret"}[name]
+    (tmp_path / "mounted").write_text(f"{SECRET}\n")
+    for variable, text in ((name, SECRET), (f"{name}_FILE", str(tmp_path / "mounted"))):
+        found = read({variable: text})
+        assert value_of(found.settings, path) == Secret(SECRET)
+        assert found.sources[path] == variable
+        assert SECRET not in f"{found.settings!r} {found.settings.model_dump_json()}"
+
+
+def test_what_a_session_depends_on_holds_no_secret_and_no_broker() -> None:
+    from trading_platform.bootstrap import session_configuration
+
+    kept = session_configuration(load({"ALPACA_API_KEY": SECRET, "ALPACA_API_SECRET": SECRET, "DATABASE_URL": URL}))
+    assert not {"alpaca", "ibkr", "brokers", "database_url"} & kept.keys()
+    assert SECRET not in json.dumps(kept)
+    assert "hidden" not in json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    ("address", "stands_in"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:1", True),
+        ("http://127.0.0.1.example.com", False),
+        ("https://paper-api.alpaca.markets", False),
+        (None, False),
+    ],
+)
+def test_only_what_is_on_this_machine_stands_in_for_alpaca(address: str | None, *, stands_in: bool) -> None:
+    assert load({}, {"alpaca": {"base_url": address}}).alpaca.is_stand_in is stands_in
 
 
 @pytest.mark.parametrize(

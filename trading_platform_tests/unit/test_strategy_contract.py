@@ -156,7 +156,7 @@ HALF, REST = ScaleOut(fraction=0.5, target=1), ScaleOut(fraction=0.5, target=2)
         ({"stop_percent": 0.001, "stop_on": TriggerOn.CLOSE}, "stop_percent has too many decimals"),
         ({"stop_on": 1}, "stop_on is 1"),
         ({"exit_reasons": 1}, "exit_reasons is 1"),
-        ({"target_on": TriggerOn.TOUCH}, "target_on is touch"),
+        ({"target_on": TriggerOn.TOUCH, "stop_on": TriggerOn.CLOSE}, "target_on is touch with stop_on close"),
         ({"scale_outs": (HALF,) * 5}, "scale_outs has 5 legs"),
         ({"scale_outs": (ScaleOut(fraction=0.6, target=1), REST)}, "sum to more than 1"),
         ({"scale_outs": (REST, HALF)}, "do not rise"),

@@ -13,6 +13,7 @@ from trading_platform.calendars.sessions import Session
 from trading_platform.config.settings import Limits
 from trading_platform.domain.compiled import empty_records
 from trading_platform.domain.decisions import Barred, OrderShape
+from trading_platform.domain.fills import Position
 from trading_platform.domain.orders import (
     IntentKind,
     OrderIntent,
@@ -92,6 +93,117 @@ def test_an_entry_that_works_is_told_with_its_size_its_moment_and_its_open_order
     assert (position["ordered"], position["entered_at"]) == (100, int(late.timestamp()))
     assert (position["entry_orders"], position["exit_orders"], position["stop_orders"]) == (1, 0, 1)
     assert told["book"]["open_orders"].tolist() == [2]
+
+
+def legs(minute: int = 4) -> list[OrderIntent]:
+    """An entry of a hundred shares in three orders: entry, stop and target of each, the last without a target."""
+    found: list[OrderIntent] = []
+    for leg, (shares, target) in enumerate(((25, "11.00"), (50, "12.00"), (25, None))):
+        entry = replace(order(IntentKind.ENTRY, minute, quantity=shares), id=f"e{leg}", leg=leg)
+        stop = replace(order(IntentKind.STOP, minute, parent=entry.id, quantity=shares), id=f"s{leg}", leg=leg)
+        found += [entry, stop]
+        if target is not None:
+            limit = {"limit_price": Decimal(target), "stop_price": None, "type": OrderType.LIMIT}
+            found.append(replace(stop, id=f"t{leg}", kind=IntentKind.TARGET, **limit))
+    return found
+
+
+def told_of(*orders: OrderStatus, held: int = 0, **view: Any) -> Any:
+    """The record of the position that these orders belong to, of which so many shares are held."""
+    positions = {}
+    if held:
+        at = OPEN + timedelta(minutes=5)
+        positions[NAME, "SPY"] = Position(
+            strategy=NAME,
+            symbol="SPY",
+            quantity=held,
+            cost=Decimal(10 * held),
+            realised=Decimal(0),
+            fees=Decimal(0),
+            entry_quantity=100,
+            entry_cost=Decimal(1000),
+            round_trips=0,
+            opened_at=at,
+            opened_by="e0",
+        )
+    return seen(*orders, positions=positions, **view).seen["positions"][0]
+
+
+def test_the_legs_of_an_entry_are_one_order_of_all_their_shares() -> None:
+    position = told_of(*(status(one) for one in legs()))
+    assert (position["ordered"], position["entering"]) == (100, 100)
+    assert (position["entry_orders"], position["stop_orders"], position["target_orders"]) == (3, 3, 2)
+    # Nothing is bought yet: what the targets will sell counts all the same.
+    assert (position["resting_target"], position["target"], position["legs_done"]) == (75, 110_000, 0)
+
+
+@pytest.mark.parametrize(("sold", "done"), [({}, 0), ({"t0": 1}, 1), ({"t0": 25}, 1), ({"t0": 25, "t1": 10}, 2)])
+def test_scale_outs_are_done_from_the_first_share_that_their_target_sells(sold: dict[str, int], done: int) -> None:
+    filled = {"e0": 25, "e1": 50, "e2": 25} | sold
+    statuses = [
+        status(
+            one,
+            OrderState.FILLED if one.kind is IntentKind.ENTRY else OrderState.ACKNOWLEDGED,
+            filled=filled.get(one.id, 0),
+        )
+        for one in legs()
+    ]
+    held = 100 - sum(sold.values())
+    position = told_of(*statuses, held=held)
+    assert position["legs_done"] == done
+    # The broker shows nothing here: stops and targets count for what is bought and not sold.
+    assert (position["resting_stop"], position["resting_target"]) == (held, held - 25)
+
+
+def test_the_targets_of_an_earlier_entry_are_no_scale_outs_of_this_one() -> None:
+    earlier = [replace(one, id=f"old-{one.id}", parent=one.parent and f"old-{one.parent}") for one in legs(2)]
+    before = [status(one, OrderState.FILLED, filled=one.quantity) for one in earlier]
+    now = [
+        status(one, OrderState.FILLED if one.parent is None else OrderState.ACKNOWLEDGED, filled=0) for one in legs()
+    ]
+    assert told_of(*before, *now, held=100)["legs_done"] == 0
+
+
+@pytest.mark.parametrize(
+    ("venue", "state", "filled", "unprotected"),
+    [
+        ("waits", OrderState.PARTIALLY_FILLED, 5, 5),
+        ("follows", OrderState.PARTIALLY_FILLED, 5, 0),
+        (None, OrderState.PARTIALLY_FILLED, 5, 0),
+        ("waits", OrderState.ACKNOWLEDGED, 0, 0),
+        ("waits", OrderState.CANCELLED, 5, 0),
+        ("waits", OrderState.PARTIALLY_FILLED, 50, 0),
+    ],
+)
+def test_what_an_entry_has_filled_in_part_is_unprotected_where_its_legs_wait(
+    venue: str | None, state: OrderState, filled: int, unprotected: int
+) -> None:
+    statuses = [
+        replace(status(one, state, filled=filled), venue=venue) if one.id == "e1" else status(one) for one in legs()
+    ]
+    position = told_of(*statuses, legs_wait_at=frozenset({"waits"}))
+    assert position["unprotected"] == unprotected
+
+
+@pytest.mark.parametrize(
+    ("state", "filled", "leg", "withheld"),
+    [
+        (OrderState.REJECTED, 0, 0, 1),
+        (OrderState.CANCELLED, 60, 0, 1),
+        (OrderState.FILLED, 100, 0, 0),
+        (OrderState.ACKNOWLEDGED, 0, 0, 0),
+        (OrderState.REJECTED, 0, 1, 0),
+    ],
+)
+def test_an_exit_of_everything_that_has_not_sold_it_is_withheld(
+    state: OrderState, filled: int, leg: int, withheld: int
+) -> None:
+    exit_ = replace(order(IntentKind.EXIT, 8), leg=leg, stop_price=None, type=OrderType.MARKET)
+    entry = [status(one, OrderState.FILLED if one.parent is None else OrderState.CANCELLED) for one in legs()]
+    assert told_of(*entry, status(exit_, state, filled=filled), held=100)["withheld"] == withheld
+    # Beside stops alone it is as it always was: the next minute decides by what it sees.
+    alone = [one for one in entry if one.intent.kind is not IntentKind.TARGET]
+    assert told_of(*alone, status(exit_, state, filled=filled), held=100)["withheld"] == 0
 
 
 def test_an_order_of_no_recorded_bar_counts_as_decided_at_its_bars_end() -> None:

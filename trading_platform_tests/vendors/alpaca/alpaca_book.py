@@ -166,8 +166,8 @@ class AlpacaBook:
         sign = 1 if order.side == "buy" else -1
         self.cash -= sign * quantity * price
         self.held[order.symbol] = self.held.get(order.symbol, 0) + sign * quantity
-        at = self._moment()
-        execution = self._id("execution")
+        at = self.moment()
+        execution = self.new_id("execution")
         self.fills.append(
             {
                 "activity_type": "FILL",
@@ -183,7 +183,7 @@ class AlpacaBook:
                 "type": "fill" if whole else "partial_fill",
             }
         )
-        self._tell(
+        self.tell(
             "fill" if whole else "partial_fill", order, execution_id=execution, price=str(price), qty=str(quantity)
         )
         self._follow(order, quantity, whole=whole)
@@ -194,28 +194,28 @@ class AlpacaBook:
             for order in self.live():
                 if order.time_in_force == "day":
                     order.status = "expired"
-                    self._tell("expired", order)
+                    self.tell("expired", order)
 
     # What the REST API does.
 
     def place(self, body: dict[str, Any]) -> VenueOrder:
         with self.lock:
-            client_id = body.get("client_order_id") or self._id("client")
+            client_id = body.get("client_order_id") or self.new_id("client")
             if any(order.client_id == client_id for order in self.orders.values()):
                 raise Refusal(422, 40010001, "client_order_id must be unique")
             self._check(body)
             order = self._order(body, client_id, body.get("order_class") or "simple")
             waiting = "new" if order.kind == "oco" else "held"
-            wanted = {"client_order_id": self._id("leg"), "type": "stop"}
+            wanted = {"client_order_id": self.new_id("leg"), "type": "stop"}
             if order.kind == "oco":
                 order.limit = Decimal(body["take_profit"]["limit_price"])
             elif "take_profit" in body:
                 self._leg(order, body, {**wanted, **body["take_profit"], "type": "limit"}, waiting)
             if "stop_loss" in body:
-                self._leg(order, body, {**wanted, "client_order_id": self._id("leg"), **body["stop_loss"]}, waiting)
+                self._leg(order, body, {**wanted, "client_order_id": self.new_id("leg"), **body["stop_loss"]}, waiting)
             for one in (order, *order.legs):
                 self.orders[one.id] = one
-            self._tell("new", order)
+            self.tell("new", order)
             return order
 
     def cancel(self, order_id: str) -> None:
@@ -226,7 +226,7 @@ class AlpacaBook:
             for one in order.group:
                 if one.is_open:
                     one.status = "canceled"
-                    self._tell("canceled", one)
+                    self.tell("canceled", one)
 
     def replace(self, order_id: str, body: dict[str, Any]) -> VenueOrder:
         with self.lock:
@@ -245,7 +245,7 @@ class AlpacaBook:
                     "limit_price": body.get("limit_price", old.limit),
                     "stop_price": body.get("stop_price", old.stop),
                 },
-                body.get("client_order_id") or self._id("client"),
+                body.get("client_order_id") or self.new_id("client"),
                 old.kind,
             )
             if self.carries_fills:
@@ -255,7 +255,7 @@ class AlpacaBook:
             new.replaces, old.replaced_by, old.status = old.id, new.id, "replaced"
             new.triggered = old.triggered
             self.orders[new.id] = new
-            self._tell("replaced", old)
+            self.tell("replaced", old)
             return new
 
     def known(self, order_id: str) -> VenueOrder:
@@ -280,6 +280,7 @@ class AlpacaBook:
                 for order in self.orders.values()
                 if (status == "all" or order.is_open == (status == "open"))
                 and not (nested and order.parent is not None)
+                and order.symbol in asked.get("symbols", order.symbol).split(",")
                 and ("after" not in asked or order.at > datetime.fromisoformat(asked["after"]))
                 and ("until" not in asked or order.at < datetime.fromisoformat(asked["until"]))
             ]
@@ -294,6 +295,7 @@ class AlpacaBook:
                 one
                 for one in self.fills
                 if (after is None or datetime.fromisoformat(one["transaction_time"]) > after)
+                and asked.get("order_id") in (None, one["order_id"])
                 and ("page_token" not in asked or one["id"] > asked["page_token"])
             ]
             if asked.get("direction", "desc") == "desc":
@@ -422,20 +424,20 @@ class AlpacaBook:
         if whole and order.legs and order.kind != "oco":
             for leg in order.legs:
                 leg.status = "new"
-                self._tell("new", leg)
+                self.tell("new", leg)
         if order not in order.exits or len(order.exits) == 1:
             return
         for other in order.exits:
             if other is not order and other.is_open:
                 if whole:
                     other.status = "canceled"
-                    self._tell("canceled", other)
+                    self.tell("canceled", other)
                 else:
                     other.quantity -= quantity
 
     def _order(self, body: dict[str, Any], client_id: str, kind: str) -> VenueOrder:
         return VenueOrder(
-            id=self._id("order"),
+            id=self.new_id("order"),
             client_id=client_id,
             symbol=body["symbol"],
             side=body["side"],
@@ -444,7 +446,7 @@ class AlpacaBook:
             kind=kind,
             quantity=int(body["qty"]),
             status="new",
-            at=self._moment(),
+            at=self.moment(),
             limit=_decimal(body.get("limit_price")),
             stop=_decimal(body.get("stop_price")),
         )
@@ -456,16 +458,18 @@ class AlpacaBook:
         leg.parent, leg.status, leg.at = order, status, order.at
         order.legs.append(leg)
 
-    def _moment(self) -> datetime:
+    # What the venue's other parts do.
+
+    def moment(self) -> datetime:
         """The clock's time, made to differ from the one before: a book has an order."""
         self._last = max(self.now(), self._last + timedelta(microseconds=1))
         return self._last
 
-    def _id(self, what: str) -> str:
+    def new_id(self, what: str) -> str:
         self._count += 1
         return str(uuid.uuid5(NAMESPACE, f"{what} {self._count}"))
 
-    def _tell(self, event: str, order: VenueOrder, **more: Any) -> None:
+    def tell(self, event: str, order: VenueOrder, **more: Any) -> None:
         data = {"event": event, "timestamp": text(self._last), "order": order.shown(), **more}
         for listener in self.listeners:
             listener(data)

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -57,12 +58,17 @@ class Fault:
 
 
 class LocalAlpaca:
-    """The server, running until `close`. `requests` are all that came, as (method, path)."""
+    """The server, running until `close`. `requests` are all that came, as (method, path).
 
-    def __init__(self, book: AlpacaBook, *, limit: int = 200) -> None:
+    `limit` requests may come a minute of the book's clock. If `limits`, what is more is answered 429 and not done;
+    otherwise a new minute's budget begins where one is used up, as a clock that stands still would never give one.
+    """
+
+    def __init__(self, book: AlpacaBook, *, limit: int = 200, limits: bool = False) -> None:
         self.book = book
         self.requests: list[tuple[str, str]] = []
-        self.limit, self.remaining = limit, limit
+        self.limit, self.remaining, self.limits = limit, limit, limits
+        self._resets_at = book.now() + timedelta(minutes=1)
         self._faults: list[Fault] = []
         self._released = threading.Event()
         self._lock = threading.Lock()
@@ -106,13 +112,21 @@ class LocalAlpaca:
         """Wait, but not longer than the server lives."""
         self._released.wait(seconds)
 
+    def require_budget(self) -> None:
+        """Count a request. Raises `Refusal` for one too many."""
+        with self._lock:
+            if self.book.now() >= self._resets_at or (self.remaining <= 1 and not self.limits):
+                self.remaining, self._resets_at = self.limit, self.book.now() + timedelta(minutes=1)
+            if self.remaining <= 0:
+                raise Refusal(429, 42910000, "rate limit exceeded")
+            self.remaining -= 1
+
     def budget(self) -> tuple[tuple[str, str], ...]:
         with self._lock:
-            self.remaining -= 1
             return (
                 ("X-RateLimit-Limit", str(self.limit)),
                 ("X-RateLimit-Remaining", str(self.remaining)),
-                ("X-RateLimit-Reset", str(int(datetime(2030, 1, 1, tzinfo=UTC).timestamp()))),
+                ("X-RateLimit-Reset", str(ceil(self._resets_at.timestamp()))),
             )
 
 
@@ -169,6 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if fault is not None and fault.kind is Kind.REFUSE and fault.refusal is not None:
                 raise fault.refusal
+            local.require_budget()
             self._require_keys()
             status, said = _answer(local.book, self.command, split.path, dict(parse_qsl(split.query)), raw)
         except Refusal as refusal:

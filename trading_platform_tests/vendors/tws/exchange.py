@@ -6,9 +6,10 @@ trade in the market, and fills what it can, sales first, in order of arrival.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from trading_platform.domain.clock import Clock
 
@@ -92,6 +93,12 @@ class Exchange:
     executed_today: list[Execution] = field(default_factory=list)
     used_ids: set[tuple[int, int]] = field(default_factory=set)
     last_perm_id: int = 1_000_000
+    latest: dict[tuple[int, int, str], WorkingOrder] = field(default_factory=dict)
+    """By client, its id and symbol, the last order of these."""
+    children: dict[int, list[WorkingOrder]] = field(default_factory=dict)
+    """By the identity of a parent."""
+    legs_go_with_entry: bool = False
+    """Whether cancelling an entry cancels its children, whatever it has bought."""
 
     def conid(self, symbol: str) -> int:
         return 1000 + sorted(self.prices).index(symbol)
@@ -123,6 +130,10 @@ class Exchange:
         self.used_ids.add(key)
         wanted.perm_id = self.next_perm_id()
         self.orders.append(wanted)
+        self.latest[(*key, wanted.symbol)] = wanted
+        parent = self.parent_of(wanted)
+        if parent is not None:
+            self.children.setdefault(id(parent), []).append(wanted)
         if wanted.transmitted:
             self._transmit(wanted)
         return wanted
@@ -145,7 +156,9 @@ class Exchange:
             price = wanted.limit or max(wanted.stop or Decimal(0), self.prices[wanted.symbol])
             if wanted.total * price > self.cash - self._reserved():
                 raise Refusal(201, "Order rejected - reason:insufficient buying power")
-        elif wanted.total > self.positions.get(wanted.symbol, 0) - self._offered(wanted.symbol):
+        elif wanted.total > self.positions.get(wanted.symbol, 0) - self.on_offer(
+            wanted.symbol, besides=wanted.oca_group
+        ):
             raise Refusal(201, "Order rejected - reason:The contract is not available for short sale.")
 
     def _reserved(self) -> Decimal:
@@ -154,10 +167,11 @@ class Exchange:
             ((one.total - one.filled) * (one.limit or self.prices[one.symbol]) for one in buys), start=Decimal(0)
         )
 
-    def _offered(self, symbol: str) -> int:
+    def on_offer(self, symbol: str, *, besides: str = "") -> int:
+        """Shares of a symbol that are for sale: of a group, what one of it may still sell. `besides` a group."""
         groups: dict[str, int] = {}
         for one in self.open_orders:
-            if one.symbol == symbol and one.action == "SELL":
+            if one.symbol == symbol and one.action == "SELL" and not (besides and one.oca_group == besides):
                 group = one.oca_group or str(one.perm_id)
                 groups[group] = max(groups.get(group, 0), self.workable(one))
         return sum(groups.values())
@@ -174,12 +188,7 @@ class Exchange:
     def parent_of(self, order: WorkingOrder) -> WorkingOrder | None:
         if not order.parent_id:
             return None
-        same = [
-            one
-            for one in self.orders
-            if (one.client_id, one.order_id, one.symbol) == (order.client_id, order.parent_id, order.symbol)
-        ]
-        return same[-1] if same else None
+        return self.latest.get((order.client_id, order.parent_id, order.symbol))
 
     def workable(self, order: WorkingOrder) -> int:
         """Shares that it may fill now: a child no more than its parent bought and the children have not sold."""
@@ -187,14 +196,16 @@ class Exchange:
         parent = self.parent_of(order)
         if parent is None:
             return left
-        family = [one for one in self.orders if self.parent_of(one) is parent]
-        return max(min(left, parent.filled - sum(one.filled for one in family)), 0)
+        return max(min(left, parent.filled - sum(one.filled for one in self.children[id(parent)])), 0)
 
     def cancel(self, order: WorkingOrder, why: str = "Cancelled by Trader") -> None:
         self._end(order, "Cancelled", why)
         for one in self.open_orders:
             if order.oca_group and one.oca_group == order.oca_group and one.client_id == order.client_id:
                 self._end(one, "Cancelled", "the other order of its group was cancelled")
+        for one in self.open_orders:
+            if self.legs_go_with_entry and self.parent_of(one) is order:
+                self._end(one, "Cancelled", "its parent was cancelled")
         self._settle_children(order)
 
     def _end(self, order: WorkingOrder, status: str, why: str) -> None:
@@ -264,6 +275,20 @@ class Exchange:
             if one is not None:
                 self._settle_children(one)
         return done
+
+    def correct(self, done: Execution, **changes: Any) -> Execution:
+        """Another word on an execution, in the place of the last one; no `shares`: the trade is undone.
+
+        Orders stay as they were.
+        """
+        head, _, number = done.execution_id.rpartition(".")
+        word = replace(done, execution_id=f"{head}.{int(number) + 1:02d}", **changes)
+        sign = 1 if done.action == "BUY" else -1
+        self.cash += sign * (done.shares * done.price - word.shares * word.price) + done.commission - word.commission
+        self.positions[done.symbol] += sign * (word.shares - done.shares)
+        for told in (self.executions, self.executed_today):
+            told[:] = [word if one is done else one for one in told]
+        return word
 
     def _take_from_group(self, order: WorkingOrder, shares: int) -> None:
         for one in self.open_orders:

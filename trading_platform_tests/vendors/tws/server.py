@@ -69,12 +69,13 @@ REQUESTS = {
 class Session:
     """One client's socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, spoil: Callable[[bytes], bytes]) -> None:
+        self.sock, self._spoil = sock, spoil
         self.client_id = -1
         self._kept: list[bytes] | None = None
 
     def send(self, *messages: bytes) -> None:
+        messages = tuple(self._spoil(message) for message in messages)
         if self._kept is not None:
             self._kept.extend(messages)
             return
@@ -111,6 +112,8 @@ class LocalTws:
         self.requests: list[str] = []
         self.mute = False
         self.holds_commissions = False
+        self.spoiled: dict[int, Callable[[list[str]], list[str]]] = {}
+        """By the number of a message: what becomes of its fields."""
         self._commissions: list[tuple[int, bytes]] = []
         self._late: list[Callable[[], None]] = []
         self._sessions: list[Session] = []
@@ -147,6 +150,17 @@ class LocalTws:
         with self.lock:
             for session in self._sessions:
                 session.send(wire.error(-1, code, text))
+
+    def tell(self, *fields: Any) -> None:
+        """A message of these fields, to every client."""
+        with self.lock:
+            for session in self._sessions:
+                session.send(wire.frame(*fields))
+
+    def _spoil(self, message: bytes) -> bytes:
+        fields = wire.fields_of(message)
+        change = self.spoiled.get(int(fields[0]))
+        return wire.frame(*change(fields)) if change is not None else message
 
     def drop(self) -> None:
         """Every socket is dropped; new ones are taken."""
@@ -202,7 +216,7 @@ class LocalTws:
                 return
             sock.setblocking(True)  # noqa: FBT003 - the standard library's own
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = Session(sock)
+            session = Session(sock, self._spoil)
             with self.lock:
                 self._sessions.append(session)
             self._start(self._serve, session)
@@ -323,7 +337,7 @@ class LocalTws:
         parent = self.exchange.parent_of(order)
         if parent is None:
             return [order]
-        return [one for one in self.exchange.orders if one is parent or self.exchange.parent_of(one) is parent]
+        return [parent, *self.exchange.children[id(parent)]]
 
     def _on_cancel(self, session: Session, fields: list[str]) -> None:
         order_id = int(fields[2])

@@ -19,6 +19,7 @@ CLIENT = 7
 QUICK = Patience(
     connect=timedelta(seconds=5),
     answer=timedelta(seconds=3),
+    commissions=timedelta(milliseconds=50),
     first_retry=timedelta(milliseconds=20),
     longest_retry=timedelta(milliseconds=100),
     pulse=timedelta(seconds=30),

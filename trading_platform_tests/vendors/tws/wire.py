@@ -36,6 +36,10 @@ def read_frame(sock: socket.socket) -> list[str]:
     return read_exactly(sock, length).decode().split("\0")[:-1]
 
 
+def fields_of(message: bytes) -> list[str]:
+    return message[4:].decode().split("\0")[:-1]
+
+
 def read_greeting(sock: socket.socket) -> tuple[int, int]:
     """The range of versions that the client offers."""
     assert read_exactly(sock, 4) == b"API\0"

@@ -65,6 +65,7 @@ def upgrade() -> None:
         "action NOT IN ('cancel_all', 'close_all') OR (session IS NOT NULL AND strategy IS NULL AND symbol IS NULL)",
     )
     _index_final(_FINAL)
+    _index_entries("kind = 'entry' AND leg = 0")
     op.add_column("order_events", sa.Column("venue", sa.Text(), nullable=True, comment="the broker that it is sent to"))
     op.add_column(
         "fills",
@@ -85,6 +86,7 @@ def downgrade() -> None:
     op.drop_table("fill_voids")
     op.drop_column("fills", "venue")
     op.drop_column("order_events", "venue")
+    _index_entries("kind = 'entry'")
     _index_final(_FINAL_BEFORE)
     op.drop_constraint(op.f("ck_commands_emergency"), "commands")
     op.drop_constraint(op.f("ck_commands_halt"), "commands")
@@ -102,6 +104,16 @@ def _index_final(words: str) -> None:
     op.drop_index("ix_order_events_final", "order_events")
     op.create_index(
         "ix_order_events_final", "order_events", ["intent_id"], postgresql_where=sa.text(f"state IN ({words})")
+    )
+
+
+def _index_entries(counted: str) -> None:
+    op.drop_index("ix_intents_entries", "intents")
+    op.create_index(
+        "ix_intents_entries",
+        "intents",
+        ["book", "strategy", "symbol", "session", "created_at"],
+        postgresql_where=sa.text(counted),
     )
 
 

@@ -6,26 +6,21 @@ import os
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from trading_platform.bootstrap.venues import lacking, open_brokers, paper_book, seconds
 from trading_platform.brokers.broker import Broker
-from trading_platform.brokers.fees import fee_schedule
-from trading_platform.brokers.paper import PaperExchange
+from trading_platform.brokers.deferred import OpenBroker
 from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import MarketData, Settings
 from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.ids import is_symbol
-from trading_platform.domain.records import bar_t
 from trading_platform.engine.session import BookSession, PresentSession, SimulatedSession
 from trading_platform.engine.stages import Stages
 from trading_platform.engine.values import Parts, no_skew
@@ -40,14 +35,23 @@ from trading_platform.marketdata.providers.csv_files import CsvFiles
 from trading_platform.marketdata.providers.lean_files import LeanFiles
 from trading_platform.marketdata.providers.parquet_files import ParquetFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
-from trading_platform.marketdata.quality import judge
 from trading_platform.marketdata.store import BarStore, store_name
 from trading_platform.orders.routing import Routes
 from trading_platform.strategies.registry import Loaded, load_all
 
-_BASIS_POINTS_PER_PERCENT: Final = 100
+__all__ = [
+    "Platform",
+    "build",
+    "check",
+    "databases",
+    "market_of",
+    "open_ledger",
+    "paper_book",
+    "release",
+    "session_configuration",
+]
+
 _SIMULATED_SYMBOLS: Final = 8
-_BROKERS: Final = ("paper",)
 _FILES: Final[dict[str, Callable[[Path], LeanFiles | CsvFiles | ParquetFiles]]] = {
     "lean": LeanFiles,
     "csv": CsvFiles,
@@ -65,10 +69,21 @@ class Platform:
     clock: Clock
     calendar: ExchangeCalendar
     provider: Provider
-    broker: Broker
+    brokers: tuple[OpenBroker, ...]
     ledger: Ledger
     stages: Stages
     symbols: tuple[str, ...]
+
+    @property
+    def broker(self) -> Broker:
+        """The primary."""
+        return self.brokers[0]
+
+    @property
+    def trades_at(self) -> str:
+        """The primary's name; what stands in for Alpaca on this machine is told apart from it."""
+        stands_in = self.broker.name == "alpaca" and self.settings.alpaca.is_stand_in
+        return "alpaca-local" if stands_in else self.broker.name
 
     def session(self, day: date) -> BookSession:
         """The session of `day` on this platform's clock. Raises `InvalidInput` if `day` is none."""
@@ -103,8 +118,8 @@ class Platform:
         """Give back the shards and what is held open, whatever becomes of each."""
         with ExitStack() as open_parts:
             open_parts.callback(self.ledger.engine.dispose)
-            if isinstance(self.broker, PaperExchange):
-                open_parts.callback(self.broker.close)
+            for broker in self.brokers:
+                open_parts.callback(broker.close)
             # What ends the platform may be that very fault, and says more. A lease ends by itself.
             with suppress(DatabaseUnavailable, NotOwner):
                 self.stages.release()
@@ -138,8 +153,10 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
             runs must not end because one file is broken.
 
     Raises:
-        InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter; or no strategy loads.
+        InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter, a broker's account; or no
+            strategy loads.
         DatabaseUnavailable: The ledger does not answer.
+        TemporaryError: The only broker does not answer.
     """
     absent = _absent(settings)
     if absent:
@@ -150,11 +167,13 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
     with ExitStack() as made:
         ledger = open_ledger(settings)
         made.callback(ledger.engine.dispose)
-        broker = _paper_exchange(settings, calendar, provider, clock)
-        made.callback(broker.close)
+        brokers: list[OpenBroker] = []
+        for broker in open_brokers(settings, calendar, provider, clock):
+            made.callback(broker.close)
+            brokers.append(broker)
         parts = Parts(
             ledger=ledger,
-            routes=Routes(brokers=(broker,)),
+            routes=Routes(brokers=tuple(brokers)),
             provider=provider,
             calendar=calendar,
             clock=clock,
@@ -165,8 +184,9 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
             owner=f"job/{settings.instance}",
             release=release(),
             lease=_lease_times(settings),
-            call_deadline=_seconds(settings.execution.call_deadline_seconds),
+            call_deadline=seconds(settings.execution.call_deadline_seconds),
             clock_skew_ms=no_skew if isinstance(clock, SimulatedClock) else partial(_clock_skew_ms, ledger, clock),
+            cash_tolerance=settings.brokers.cash_tolerance,
             unloaded=tuple(str(failure) for failure in loaded.failures),
         )
         platform = Platform(
@@ -174,7 +194,7 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
             clock=clock,
             calendar=calendar,
             provider=provider,
-            broker=broker,
+            brokers=tuple(brokers),
             ledger=ledger,
             stages=Stages(parts),
             symbols=symbols,
@@ -225,13 +245,9 @@ def _calendar_if_any(settings: Settings, doubtful: Collection[str]) -> ExchangeC
 
 
 def _absent(settings: Settings) -> tuple[str, ...]:
-    """A sentence for each adapter that is named and that this version does not have."""
-    brokers, data = settings.brokers, settings.market_data
-    said = []
-    if brokers.primary not in _BROKERS:
-        said.append(f"brokers.primary: this version has no broker {brokers.primary}. Give {' or '.join(_BROKERS)}.")
-    if brokers.backup is not None:
-        said.append("brokers.backup: this version does not fail over to another broker. Give none.")
+    """A sentence for each adapter that is named and that this version does not have, or that lacks what it needs."""
+    data = settings.market_data
+    said = list(lacking(settings))
     if data.provider not in _PROVIDERS:
         said.append(
             f"market_data.provider: this version has no provider {data.provider}. Give one of {', '.join(_PROVIDERS)}."
@@ -280,11 +296,6 @@ def release() -> str:
         return "unreleased"
 
 
-def paper_book(settings: Settings) -> Path:
-    """The file that holds the paper exchange's own book."""
-    return settings.data_folder / "paper" / f"{settings.account.book}.sqlite"
-
-
 def _provider(wanted: MarketData, calendar: ExchangeCalendar) -> tuple[Provider, tuple[str, ...]]:
     """The provider, and the symbols to trade, in the order given."""
     wrong = [symbol for symbol in wanted.symbols if not is_symbol(symbol)]
@@ -319,53 +330,16 @@ def market_of(wanted: MarketData, calendar: ExchangeCalendar) -> Market:
     return files(wanted.folder)
 
 
-def _paper_exchange(settings: Settings, calendar: ExchangeCalendar, provider: Provider, clock: Clock) -> PaperExchange:
-    def bars(symbol: str, day: date, until: datetime) -> npt.NDArray[Any]:
-        session = calendar.session(day)
-        try:
-            received = provider.minute_bars(symbol, day, until)
-        except InvalidInput:
-            # A file that is spoilt in mid-session fills nothing of its own symbol; the others trade on.
-            return np.zeros(0, bar_t)
-        return judge(symbol, received, session)[0]
-
-    execution = settings.execution
-    path = paper_book(settings)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(
-            f"the folder cannot be made: {error.strerror}",
-            where=str(path.parent),
-            mend="Name another data folder with TRADING_PLATFORM_DATA",
-        ) from error
-    return PaperExchange(
-        path,
-        clock=clock,
-        bars=bars,
-        session_of=calendar.session,
-        fees=fee_schedule(execution.fees),
-        opening_cash=settings.account.size,
-        account=settings.account.book,
-        slippage=execution.slippage_bps,
-        volume_share=int(execution.volume_share_pct * _BASIS_POINTS_PER_PERCENT),
-    )
-
-
 def _lease_times(settings: Settings) -> LeaseTimes:
     times = settings.ownership
     return LeaseTimes(
-        lease=_seconds(times.lease),
-        renewal=_seconds(times.renewal),
-        margin=_seconds(times.margin),
-        quarantine=_seconds(times.quarantine),
+        lease=seconds(times.lease),
+        renewal=seconds(times.renewal),
+        margin=seconds(times.margin),
+        quarantine=seconds(times.quarantine),
     )
 
 
 def _clock_skew_ms(ledger: Ledger, clock: Clock) -> int:
     """How far the database's clock is from `clock`; any part of a millisecond counts for a whole one."""
     return ceil(abs(ledger.clock_skew(clock.now())) / timedelta(milliseconds=1))
-
-
-def _seconds(seconds: Decimal) -> timedelta:
-    return timedelta(seconds=float(seconds))
