@@ -46,7 +46,7 @@ demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE PORT U
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: $(STAMP) ## Format, lint, types, direction of imports, dead code
 	@echo "format" && $(BIN)/ruff format --check --quiet . \
