@@ -47,7 +47,7 @@ demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE BROKER
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 faults: $(STAMP) ## Crash and fault schedules over the three brokers. SEED SCHEDULES=2000 FIRST BROKER SECONDS=60 KILLS=50
 	@$(BIN)/python -W ignore -m trading_platform_tests.faults.campaign \

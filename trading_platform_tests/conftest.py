@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
 MAY_BE_SKIPPED = ("internet", "broker_account")
-# A session over real bars takes a minute or two to run, and several modules look at it.
-SHARED_BY_MODULES = frozenset({"cycle_session", "job_session"})
+# A session over real bars takes a minute or two to run, and these modules look at the same one.
+SHARE_A_SESSION = frozenset({"test_real_session.py", "test_job_equals_cycle.py"})
 LONGEST_FIRST = ("browser", "acceptance", "faults", "integration")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -83,26 +83,31 @@ def chromium() -> Path:
     return bundled
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How the tests share out among several processes: a module stays whole, and so does who shares a long fixture.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """How the tests share out among several processes: a module stays whole, and so do those that share a fixture."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    What waits for the clock on the wall comes first, then what takes longest: so no process is left with a long module
-    when the others have nothing to do any more.
+    class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0].rpartition("/")[2]
+            return "shared" if module in SHARE_A_SESSION else module
+
+    return ByModule(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for the clock on the wall comes first, then what takes longest.
+
+    So no process is left with a long module when the others have nothing to do any more.
     """
-    for item in items:
-        shared = SHARED_BY_MODULES & _fixtures(item)
-        item.add_marker(pytest.mark.xdist_group("shared" if shared else str(item.path)))
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool, int]:
     folder = item.path.parent.name
     rank = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
-    return item.get_closest_marker("waits") is None, not SHARED_BY_MODULES & _fixtures(item), rank
-
-
-def _fixtures(item: pytest.Item) -> set[str]:
-    return set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("waits") is None, item.path.name not in SHARE_A_SESSION, rank
 
 
 @pytest.hookimpl(wrapper=True)

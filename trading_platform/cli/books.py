@@ -38,6 +38,8 @@ def orders(context: click.Context, *, book: str | None, day: str | None, as_json
     if context.invoked_subcommand is not None:
         _require_behind(context, book, day, as_json)
         return
+    from trading_platform.domain.orders import OrderType
+
     wanted, ledger = date_of(day), ledger_of(book)
     rows = [
         {
@@ -45,10 +47,14 @@ def orders(context: click.Context, *, book: str | None, day: str | None, as_json
             "state": status.state.value,
             "filled": status.filled,
             "broker_order_id": status.broker_order_id,
+            # What the table shows of the two: the order's type says which it is. A market entry's stop is another order.
+            "price": plain(
+                status.intent.stop_price if status.intent.type is OrderType.STOP else status.intent.limit_price
+            ),
         }
         for status in ledger.orders(wanted)
     ]
-    shown = ("bar_time", "strategy", "symbol", "kind", "side", "type", "quantity", "filled", "state")
+    shown = ("bar_time", "strategy", "symbol", "kind", "type", "quantity", "filled", "price", "state")
     show(ledger, "Orders", rows, shown, as_json=as_json, none="No order was intended")
 
 

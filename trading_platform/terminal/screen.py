@@ -22,6 +22,7 @@ from trading_platform.orders.reconcile import ACCOUNT
 from trading_platform.performance.pnl import Result, Trade
 
 _WIDE: Final = 200
+_MAY_BREAK: Final = frozenset(["strategy", "bar_time", "time", "opened_at"])
 _NUMBERS: Final = frozenset(
     [
         "shares",
@@ -231,9 +232,22 @@ def equity_chart(curve: Sequence[tuple[datetime, Decimal]], *, width: int) -> st
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for name in columns:
-        table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        # In a narrow terminal the longest words are broken, and never a figure.
+        table.add_column(
+            name.replace("_", "\n"),
+            justify="right" if name in _NUMBERS else "left",
+            no_wrap=name not in _MAY_BREAK,
+            overflow="fold",
+        )
     return table
 
 
