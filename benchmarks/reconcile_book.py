@@ -60,6 +60,7 @@ class Venue:
     """A broker that knows what it was told, and answers from memory."""
 
     name = "paper"
+    oddities = ()
 
     def __init__(self) -> None:
         self.working: dict[str, BrokerOrder] = {}

@@ -147,7 +147,7 @@ class AlpacaBroker:
         A status that an order has now is in its `BrokerOrder.said` as well; here are those of ended orders, too.
         """
         return (
-            *(f"order {order} has the status {said!r}" for order, said in self._view.unlisted.items()),
+            *(f"order {order} has the status {said!r} at alpaca" for order, said in self._view.unlisted.items()),
             *(
                 f"the shares of {order} were left unprotected: {why}"
                 for order, why in self._changes.unprotected.items()

@@ -63,6 +63,11 @@ class Broker(Protocol):
         """What it can do."""
         ...
 
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """What a person should know of, a sentence each, until it is mended: what no table has, protection that is lost."""
+        ...
+
     def submit(self, order: Order, deadline: datetime) -> Answer:
         """Place an order. No answer by `deadline` is `Unknown`; where nothing has left for certain, `NotSent`.
 

@@ -59,6 +59,11 @@ class DeferredBroker:
         """What the broker can do."""
         return self._capabilities if self._made is None else self._made.capabilities
 
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """What the broker tells, once it is there."""
+        return () if self._made is None else self._made.oddities
+
     def close(self) -> None:
         """Close the broker, if there is one."""
         if self._made is not None:

@@ -144,6 +144,11 @@ class IbkrBroker:
         """Whether TWS is connected, and reaches the venue."""
         return self._link.is_healthy
 
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """Nothing: what it does is in its orders, executions and breaks."""
+        return ()
+
     def close(self) -> None:
         """Disconnect. Orders stay as they are."""
         self._link.close()

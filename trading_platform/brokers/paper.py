@@ -127,6 +127,11 @@ class PaperExchange:
         """Every type and time in force, attached stops, brackets; no extended hours, whole shares."""
         return CAPABILITIES
 
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """Nothing: what it does is in its orders, executions and breaks."""
+        return ()
+
     def close(self) -> None:
         """Give the book back."""
         with self._lock:

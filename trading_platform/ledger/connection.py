@@ -124,8 +124,15 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection for single statements, each on its own snapshot and without BEGIN and COMMIT on the wire."""
-    with translated(engine.url), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        yield connection
+    with translated(engine.url), engine.connect() as connection:
+        # By the driver itself: SQLAlchemy's own way names an isolation level, which goes over the wire each time.
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 @contextmanager

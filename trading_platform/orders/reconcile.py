@@ -142,9 +142,14 @@ class Reconciler:
             closed=closed,
             breaks=breaks,
             away=tuple(self._away),
-            oddities=tuple(_oddities(views)),
+            oddities=tuple(dict.fromkeys((*_oddities(views), *self._told()))),
         )
         return Reconciled(report=report, view=_together(views))
+
+    def _told(self) -> Iterator[str]:
+        """What the brokers themselves say that a person should know of."""
+        for broker in self._here():
+            yield from broker.oddities
 
     def _here(self) -> tuple[Broker, ...]:
         """The brokers that could be asked so far."""

@@ -76,7 +76,7 @@ class AccountView:
 
     @property
     def open_orders(self) -> int:
-        """Orders that may still fill, attached stops included, of whatever strategy and symbol."""
+        """Orders that may still fill, attached stops and targets included, of whatever strategy and symbol."""
         return sum(status.intent.kind.is_order and not status.state.is_final for status in self.orders)
 
 
@@ -158,10 +158,8 @@ def _put_orders(
         if intent.valid_until is not None:
             record["valid_until"] = _minute(session, intent.valid_until - _MINUTE)
         exits = [one for one in orders if one.intent.kind is IntentKind.EXIT and one.intent.bar_time > intent.bar_time]
-        record["legs_done"] = max(
-            (one.intent.leg for one in exits if one.filled > 0 or not one.state.is_final),
-            default=_sold_targets(orders, legs),
-        )
+        decided = (one.intent.leg for one in exits if one.filled > 0 or not one.state.is_final)
+        record["legs_done"] = max(max(decided, default=0), _sold_targets(orders, legs))
         record["withheld"] = _is_withheld(exits, orders, legs, account.legs_wait_at)
     unsold = still_held(orders)
     for kind, quantity, count in _OPEN_QUANTITIES:

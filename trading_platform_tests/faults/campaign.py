@@ -14,6 +14,7 @@ import json
 import os
 import queue
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -113,6 +114,8 @@ class Run:
         self.result = Result(schedule=schedule)
         self._ended: dict[str, Any] | None = None
         self._frozen: Life | None = None
+        self._aways: list[str] = []
+        self._crashes = list(schedule.crashes)
 
     def run(self) -> Result:
         """Run it."""
@@ -125,7 +128,7 @@ class Run:
             ledger.open_book(CASH, world.now)
             engine.dispose()
             self._live_on(world)
-            found = violations(ledger, world, self._ended["breaks"] if self._ended else ["it never ended"])
+            found = violations(ledger, world, self._breaks())
             self.result.violations += found
             self.result.fills, self.result.orders = len(ledger.fills()), len(ledger.orders())
             self.result.faults = world.struck
@@ -135,16 +138,20 @@ class Run:
         self.result.seconds = time.monotonic() - began
         return self.result
 
+    def _breaks(self) -> list[str]:
+        if self._ended is None:
+            return [f"it never ended: {self._aways[-1] if self._aways else 'nothing was said'}"]
+        found: list[str] = self._ended["breaks"]
+        return found
+
     def _live_on(self, world: World) -> None:
-        crashes = list(self._schedule.crashes)
         follows = False
         while self._ended is None and self.result.lives < LIVES:
-            crash = crashes[0] if crashes else None
+            crash = self._crashes[0] if self._crashes else None
             freezes = self._schedule.stall is not None and self.result.lives == 0
             how = self._one_life(world, crash, freezes=freezes, follows=follows)
             follows = follows or how == "frozen"
-            if how in ("crashed", "lost") and crash is not None:
-                crashes.pop(0)
+            if how == "crashed" and crash is not None:
                 world.advance(world.now + crash.downtime * timedelta(minutes=1))
             elif how == "frozen":
                 world.advance(world.now + timedelta(minutes=1))
@@ -189,6 +196,7 @@ class Run:
             life.answer(done=True)
         elif "crashed" in said or "lost" in said:
             how = next(iter(said))
+            self._crashes.pop(0)
             self.result.crashes[said[how] if how == "crashed" else f"{said[how]}, its answer lost"] += 1
             return how
         elif "ended" in said:
@@ -199,6 +207,7 @@ class Run:
             self.result.violations.append(f"a process failed: {said['failed'][-1500:]}")
             return "failed"
         elif "away" in said:
+            self._aways.append(said["away"])
             return "away"
         return ""
 
@@ -258,6 +267,8 @@ def main() -> int:
     told = _arguments()
     if DATABASE in os.environ:
         return _work(told, os.environ[DATABASE])
+    # Who ends it by a signal ends its database server, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
     _say(f"SEED={seed} SCHEDULES={told.schedules}")
     began = time.monotonic()

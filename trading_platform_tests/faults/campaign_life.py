@@ -45,6 +45,7 @@ from trading_platform.domain.orders import (
     Rejected,
     Unknown,
 )
+from trading_platform.domain.reports import CycleReport
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.engine.session import PresentSession
 from trading_platform.engine.stages import Stages
@@ -154,13 +155,13 @@ class Chaos(Points):
 
     def __init__(self, told: Told, line: Line, clock: WorldClock) -> None:
         super().__init__()
-        self._told, self._line, self._clock = told, line, clock
+        self.told, self._line, self._clock = told, line, clock
         self.frozen = False
 
     def _pass(self, point: str) -> None:
         self.passings[point] += 1
-        crash, stall = self._told.crash, self._told.schedule.stall
-        if self._told.freezes and stall is not None and not self.frozen:
+        crash, stall = self.told.crash, self.told.schedule.stall
+        if self.told.freezes and stall is not None and not self.frozen:
             if (point, self.passings[point]) == (stall.point, stall.passing):
                 self._freeze()
         elif crash is not None and self._is_here(crash, point):
@@ -356,35 +357,17 @@ def trade(told: Told, world: World, line: Line) -> dict[str, Any]:
     chaos = Chaos(told, line, clock)
     stages = Stages(_parts(told, world, line, clock, chaos))
     session = PresentSession(stages, DAY, {"schedule": told.schedule.name})
-    breaks = 0
+    breaks, ticks = 0, 0
     _start(session, clock, wait=told.follows)
-    ticks = 0
     while (following := session.next_tick()) is not None:
         minute, due = following
         clock.advance_to(max(due, clock.now()))
         for _ in range(TRIES):
-            if session.next_minute() != minute:
+            report = _tried(session, stages, minute, chaos) if session.next_minute() == minute else None
+            breaks += len(report.reconciled.breaks) if report is not None else 0
+            if report is not None or session.next_minute() != minute:
                 break
-            try:
-                session.tick(minute)
-                breaks += len(run_cycle(stages, DAY, minute).reconciled.breaks)
-                break
-            except Inconsistent:
-                # What a frozen owner still knows, its successor has found out.
-                if chaos.frozen:
-                    raise Gone from None
-                raise
-            except ConservationBroken:
-                # Without the fence the last look before the call is all that is left.
-                if chaos.frozen and told.weakness is Weakness.NO_FENCE:
-                    raise Gone from None
-                raise
-            except (TemporaryError, NotOwner):
-                if chaos.frozen:
-                    raise Gone from None
-                clock.advance_to(clock.now() + AGAIN)
-        if chaos.frozen:
-            raise Gone
+            clock.advance_to(clock.now() + AGAIN)
         ticks += 1
         if told.follows and told.schedule.stall is not None and ticks == told.schedule.stall.minutes:
             line.ask(wake_the_other=True)
@@ -396,6 +379,26 @@ def trade(told: Told, world: World, line: Line) -> dict[str, Any]:
         "breaks_on_the_way": breaks,
         "passings": sum(chaos.passings.values()),
     }
+
+
+def _tried(session: PresentSession, stages: Stages, minute: int, chaos: Chaos) -> CycleReport | None:
+    """The cycle of a minute; None where it must be tried again. Raises `Gone` for an owner that was frozen."""
+    try:
+        session.tick(minute)
+        report = run_cycle(stages, DAY, minute)
+    except (TemporaryError, NotOwner):
+        report = None
+    except Inconsistent:
+        # What a frozen owner still knows, its successor has found out.
+        if not chaos.frozen:
+            raise
+    except ConservationBroken:
+        # Without the fence the last look before the call is all that is left.
+        if not chaos.frozen or chaos.told.weakness is not Weakness.NO_FENCE:
+            raise
+    if chaos.frozen:
+        raise Gone
+    return report
 
 
 def _start(session: PresentSession, clock: WorldClock, *, wait: bool) -> None:

@@ -7,6 +7,7 @@ What must hold at every moment is looked at after each step of the book, whoever
 
 import contextlib
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ PATIENCE: Final = timedelta(seconds=0.4)
 """How long a call to a venue may take: real seconds, though the session's are not."""
 
 _LATE: Final = 0.6
+_MOMENT: Final = 0.02
 _MINUTE: Final = timedelta(minutes=1)
 _PRINTS: Final = 4
 
@@ -189,6 +191,16 @@ class AlpacaWorld(World):
         prices = {symbol: next(iter(self._bars[0][symbol]))[0] for symbol in PRICES}
         self.server = alpaca.LocalAlpaca(AlpacaBook(lambda: self.now, cash=CASH, prices=prices), limit=10**9)
         self.server.book.listeners.append(lambda _: self.look())
+        self._on_their_way, hold = 0, self.server.hold
+
+        def held(seconds: float) -> None:
+            self._on_their_way += 1
+            try:
+                hold(seconds)
+            finally:
+                self._on_their_way -= 1
+
+        self.server.hold = held  # type: ignore[method-assign]
 
     def broker(self, clock: Clock, exchange: Callable[[Clock], Broker]) -> Broker:
         from trading_platform.brokers.alpaca import AlpacaBroker
@@ -228,6 +240,13 @@ class AlpacaWorld(World):
             for symbol in PRICES:
                 buying = sum(one.left for one in book.live(symbol) if one.side == "buy")
                 yield symbol, book.held.get(symbol, 0), book.on_offer(symbol), buying
+
+    def _pass_minute(self) -> None:
+        # A request is late by moments of the wall's clock, and not by minutes of the session's.
+        while self._on_their_way:
+            time.sleep(_MOMENT)
+            if not self._on_their_way:
+                time.sleep(_MOMENT)
 
     def _trade(self, symbol: str, price: Decimal, volume: int) -> None:
         self.server.book.set_price(symbol, price, volume)

@@ -24,9 +24,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
@@ -60,8 +59,10 @@ class Race:
     stale: int
 
 
-Belief: TypeAlias = "Synchronized[int]"
-"""The epoch that was last told to the writers. Its owner is told by it."""
+class Belief(Protocol):
+    """The epoch that was last told to the writers, in memory that they share. Its owner is told by it."""
+
+    value: int
 
 
 def run(database: str, seconds: float, without: str | None) -> Race:

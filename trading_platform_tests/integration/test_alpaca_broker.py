@@ -164,8 +164,8 @@ def test_an_order_that_was_taken_and_not_answered_is_unknown_and_is_found(
 ) -> None:
     server.arm(fault)
     began = CLOCK.now()
-    assert isinstance(broker.submit(buying(legs=legs), within(0.5)), Unknown)
-    assert CLOCK.now() - began < timedelta(seconds=2)
+    assert isinstance(broker.submit(buying(legs=legs), within()), Unknown)
+    assert CLOCK.now() - began < timedelta(seconds=10)
     assert (server.count("POST"), len(server.book.named("a"))) == (1, 1)
     # The process that sent it finds it, and so does one that knows nothing.
     for looking in (broker, connect()):
@@ -409,7 +409,7 @@ def test_a_cancellation_that_does_not_show_is_unknown_and_is_not_sent_again(
 ) -> None:
     accepted(broker.submit(buying(), within()))
     server.arm(Fault(kind=Kind.STATUS, method="DELETE"))
-    assert "504" in reason(answer := broker.cancel("a", within(0.5)))
+    assert "504" in reason(answer := broker.cancel("a", within(1.5)))
     assert isinstance(answer, Unknown)
     assert (len(server.book.live()), server.count("DELETE")) == (1, 1)
 
@@ -651,7 +651,7 @@ def test_a_status_that_is_not_known_is_kept_and_reported(server: LocalAlpaca, br
     assert found(broker, "a").state is OrderState.ACKNOWLEDGED
     (shown,) = broker.open_orders()
     assert (shown.intent_id, shown.said, found(broker, "a").said) == ("a", "quarantined", "quarantined")
-    assert broker.oddities == (f"order {order.id} has the status 'quarantined'",)
+    assert broker.oddities == (f"order {order.id} has the status 'quarantined' at alpaca",)
     order.status = "new"
     assert (found(broker, "a").said, broker.open_orders()[0].said) == ("", "")
 

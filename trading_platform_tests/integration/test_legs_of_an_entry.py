@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def backup(desk: Desk, book: Book) -> Iterator[Line]:
 
 def bracket(desk: Desk, leg: int = 0, quantity: int = 10) -> tuple[OrderIntent, OrderIntent, OrderIntent]:
     entry = desk.intent(IntentKind.ENTRY, BUY, quantity=quantity, leg=leg)
-    named = {"quantity": quantity, "leg": leg, "parent": entry.id}
+    named: dict[str, Any] = {"quantity": quantity, "leg": leg, "parent": entry.id}
     stop = desk.intent(IntentKind.STOP, SELL, type=OrderType.STOP, stop_price=Decimal("49.0000"), **named)
     price = Decimal(51 + leg).quantize(Decimal("0.0001"))
     return entry, stop, desk.intent(IntentKind.TARGET, SELL, type=OrderType.LIMIT, limit_price=price, **named)
@@ -189,9 +190,9 @@ class AtAlpaca:
 
 
 @contextmanager
-def at_alpaca(book: Book, **parameters: float) -> Iterator[AtAlpaca]:
+def at_alpaca(book: Book, leave: int = -1) -> Iterator[AtAlpaca]:
     with (
-        book.open(strategies=(resting(**parameters),)) as platform,
+        book.open(strategies=(resting(leave=leave),)) as platform,
         local_alpaca(platform.clock.now, cash=Decimal(platform.settings.account.size)) as server,
     ):
         server.book.prices["AAA"] = Decimal(50)

@@ -372,9 +372,9 @@ def test_a_target_is_measured_from_the_decision_and_rounded_up_to_the_tick(
     reference: str, stop: str, values: Values, prices: list[str]
 ) -> None:
     one = plan(**values)
-    units = [int(Decimal(price) * 10_000) for price in (reference, stop)]
+    at, below = (int(Decimal(price) * 10_000) for price in (reference, stop))
     wanted = [int(Decimal(price) * 10_000) for price in prices]
-    assert [int(legs.target_price(leg, *units, one)) for leg in range(2)] == wanted
+    assert [int(legs.target_price(leg, at, below, one)) for leg in range(2)] == wanted
 
 
 if __name__ == "__main__":

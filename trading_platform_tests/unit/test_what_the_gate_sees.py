@@ -103,7 +103,7 @@ def legs(minute: int = 4) -> list[OrderIntent]:
         stop = replace(order(IntentKind.STOP, minute, parent=entry.id, quantity=shares), id=f"s{leg}", leg=leg)
         found += [entry, stop]
         if target is not None:
-            limit = {"limit_price": Decimal(target), "stop_price": None, "type": OrderType.LIMIT}
+            limit: dict[str, Any] = {"limit_price": Decimal(target), "stop_price": None, "type": OrderType.LIMIT}
             found.append(replace(stop, id=f"t{leg}", kind=IntentKind.TARGET, **limit))
     return found
 
@@ -153,6 +153,13 @@ def test_scale_outs_are_done_from_the_first_share_that_their_target_sells(sold: 
     assert position["legs_done"] == done
     # The broker shows nothing here: stops and targets count for what is bought and not sold.
     assert (position["resting_stop"], position["resting_target"]) == (held, held - 25)
+
+
+def test_an_exit_of_everything_takes_no_scale_out_back() -> None:
+    exit_ = replace(order(IntentKind.EXIT, 8), stop_price=None, type=OrderType.MARKET, quantity=75)
+    filled = {"e0": 25, "e1": 50, "e2": 25, "t0": 25}
+    statuses = [status(one, OrderState.FILLED, filled=filled.get(one.id, 0)) for one in legs() if one.id in filled]
+    assert told_of(*statuses, status(exit_, filled=5), held=70)["legs_done"] == 1
 
 
 def test_the_targets_of_an_earlier_entry_are_no_scale_outs_of_this_one() -> None:
