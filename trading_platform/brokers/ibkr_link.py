@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc Awaitable, Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import TimeoutError as CallTimedOut
 from typing import Any, Final, TypeVar

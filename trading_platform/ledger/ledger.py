@@ -376,14 +376,23 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.events(connection, self.book, intent_id)
 
-    def append_events(self, events: Sequence[OrderEvent]) -> None:
+    def append_events(self, events: Sequence[OrderEvent], ownership: Ownership | None = None) -> None:
         """Add steps to the lives of orders, in their order.
 
-        Raises `Inconsistent` for an intent that is not there, or a step that cannot follow what is recorded.
+        With `ownership` only if that is current: who has lost the book may have seen a refusal of what its successor
+        has sent since.
+
+        Raises:
+            Inconsistent: An intent is not there, or a step cannot follow what is recorded.
+            NotOwner: `ownership` is not current, or its lease is about to end.
         """
-        if events:
-            with transaction(self._engine) as connection:
-                append.events(connection, events)
+        if not events:
+            return
+        with transaction(self._engine) as connection:
+            if ownership is not None:
+                self._ensure_own_book(ownership)
+                fence.hold(connection, ownership)
+            append.events(connection, events)
 
     def note_sending(self, events: Sequence[OrderEvent], ownership: Ownership) -> None:
         """Add the steps that say that orders are about to leave, if `ownership` is current and stays so meanwhile.

@@ -78,7 +78,7 @@ def test_nothing_of_a_killed_session_is_left_at_the_exchange_for_the_next_day(
     with book.open(strategies=(scripted(minute=MINUTES[0]),)) as platform:
         assert isinstance(platform.clock, SimulatedClock)
         platform.clock.advance_to(platform.calendar.session(DAY).close + after)
-        unsent = [one.intent for one in platform.ledger.open_orders() if one.state is OrderState.INTENDED]
+        unsent = [one.intent for one in platform.ledger.open_orders() if one.state is OrderState.SENDING]
         wanted = [IntentKind.REDUCE, IntentKind.EXIT][passing - REDUCTION :]
         assert [intent.kind for intent in unsent] == wanted
 
