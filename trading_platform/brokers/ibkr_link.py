@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import TimeoutError as CallTimedOut
 from typing import Any, Final, TypeVar
@@ -205,7 +205,7 @@ class Link:
     @contextlib.asynccontextmanager
     async def _asking(
         self, key: Hashable | None, send: Callable[[Any, int], None], limit: float
-    ) -> "AsyncIterator[asyncio.Future[list[Any]]]":
+    ) -> AsyncIterator[asyncio.Future[list[Any]]]:
         """A question that is on its way: the answer is waited for inside, and nobody's after that."""
         async with self._locks.setdefault(key, asyncio.Lock()) if key else contextlib.nullcontext():
             await self.allow(1, limit, urgent=False)

@@ -137,7 +137,7 @@ class Outbox:
             for call in calls
             if not self._is_over(call.intent)
         ]
-        self._refuse(over, "withheld: its session has closed, and the order would wait for the next one")
+        self._refuse(over, "withheld: its session has closed, and the order would wait for the next one", ownership)
         self._note_leaving(leaving, sending, ownership)
         sent = 0
         not_free: dict[Key, str] = {}
@@ -146,10 +146,11 @@ class Outbox:
             intent = call.intent
             key = (intent.strategy, intent.symbol)
             if intent.kind is IntentKind.EXIT and key in not_free:
-                self._refuse([call], not_free[key], OrderState.SENDING)
+                self._refuse([call], not_free[key], ownership, OrderState.SENDING)
                 continue
             if intent.kind is IntentKind.EXIT and not self._are_booked(reduced.get(key, ()), venue, sending):
-                self._refuse([call], "withheld: what protected it may have sold in the meantime", OrderState.SENDING)
+                said = "withheld: what protected it may have sold in the meantime"
+                self._refuse([call], said, ownership, OrderState.SENDING)
                 continue
             self._ledger.ensure_owner(ownership)
             answer = self._send(call, venue, sending, ownership)
@@ -160,7 +161,9 @@ class Outbox:
                 not_free.setdefault(key, "withheld: to cancel its entry puts up what protects the same shares")
             elif intent.kind is IntentKind.REDUCE and (stop := _changed(call, sending)) is not None:
                 reduced.setdefault(key, []).append(stop)
-            self._ledger.append_events(self._outcome(call, answer, sending))
+            # That the broker has it stays true. That it has not may be of an earlier sending than the successor's.
+            fenced = ownership if isinstance(answer, Rejected | NotSent) else None
+            self._ledger.append_events(self._outcome(call, answer, sending), fenced)
         return sent
 
     def _puts_up_protection(self, call: _Call, venue: str, sending: _Sending) -> bool:
@@ -182,11 +185,14 @@ class Outbox:
         """Whether an order is not sent at all any more. To cancel or reduce never waits for another day."""
         return intent.kind.is_order and is_over(intent, self._clock.now(), self._calendar)
 
-    def _refuse(self, calls: Sequence[_Call], reason: str, state: OrderState = OrderState.INTENDED) -> None:
+    def _refuse(
+        self, calls: Sequence[_Call], reason: str, ownership: Ownership, state: OrderState = OrderState.INTENDED
+    ) -> None:
         """Record what is held back for good."""
         now = self._clock.now()
         self._ledger.append_events(
-            [step(one.id, state, OrderState.REJECTED, at=now, detail=reason) for call in calls for one in call.intents]
+            [step(one.id, state, OrderState.REJECTED, at=now, detail=reason) for call in calls for one in call.intents],
+            ownership,
         )
 
     def _note_leaving(self, leaving: Sequence[tuple[_Call, str]], sending: _Sending, ownership: Ownership) -> None:

@@ -111,7 +111,7 @@ class Reconciler:
             entering: Whether an entry that was committed and has never left may still be sent; otherwise it is ended.
 
         Raises:
-            NotOwner: Something had to be sent and the lease is lost.
+            NotOwner: Something had to be sent or recorded, and the lease is lost.
             TemporaryError: No broker can be asked.
         """
         self._away = {}
@@ -126,7 +126,7 @@ class Reconciler:
         for _ in range(2):
             booked_now, strays = self._book_executions()
             views = {broker.name: view for broker in self._here() if (view := self._asked(broker, _look)) is not None}
-            closed_now, lost = self._end_orders(views)
+            closed_now, lost = self._end_orders(views, ownership)
             closed += closed_now
             booked += booked_now
             found = (*strays, *lost, *self._surplus(views), *self._compare(views))
@@ -194,7 +194,7 @@ class Reconciler:
                 events.append(
                     step(intent.id, status.state, then, at=self._clock.now(), detail=detail, venue=broker.name)
                 )
-        self._ledger.append_events(events)
+        self._ledger.append_events(events, ownership)
         return looked_up, self._outbox.send(tuple(to_send.values()), ownership)
 
     def _back_to_intended(self, status: OrderStatus) -> list[OrderEvent]:
@@ -303,7 +303,7 @@ class Reconciler:
         breaks += [_stray(one, venue, "fits no order of ours") for one in booking.unexplained]
         return len(booking.booked), breaks
 
-    def _end_orders(self, views: Mapping[str, VenueView]) -> tuple[int, tuple[Break, ...]]:
+    def _end_orders(self, views: Mapping[str, VenueView], ownership: Ownership) -> tuple[int, tuple[Break, ...]]:
         """End the orders that a broker no longer works, once all their executions are booked.
 
         An order that only one side knows is a break.
@@ -354,7 +354,7 @@ class Reconciler:
                 )
             elif isinstance(found, Found) and found.order.state.is_final and found.order.filled == status.filled:
                 events.append(self._ended(status, found.order.state))
-        self._ledger.append_events(events)
+        self._ledger.append_events(events, ownership)
         return len(events), tuple(breaks)
 
     def _ended(self, status: OrderStatus, then: OrderState) -> OrderEvent:

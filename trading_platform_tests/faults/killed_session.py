@@ -82,11 +82,11 @@ class WatchedLedger(Ledger):
         with self._points.around("sending commit"):
             super().note_sending(events, ownership)
 
-    def append_events(self, events: Sequence[OrderEvent]) -> None:
+    def append_events(self, events: Sequence[OrderEvent], ownership: Ownership | None = None) -> None:
         if not events:
             return
         with self._points.around("acknowledgement"):
-            super().append_events(events)
+            super().append_events(events, ownership)
 
     def book_executions(
         self, executions: Sequence[Execution], events: Mapping[str, OrderEvent], now: datetime, venue: str = "paper"
