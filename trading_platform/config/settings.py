@@ -97,7 +97,7 @@ class Limits(Group):
     restricted_symbols: tuple[str, ...] = ()
     """What must not be entered (rule 15)."""
     max_open_orders: int = Field(default=50, ge=1, le=10_000)
-    """Open orders of the account, attached stops counted (rule 19)."""
+    """Open orders of the account, attached stops and targets counted (rule 19)."""
     max_open_orders_per_side: int = Field(default=20, ge=1, le=1_000)
     """Open orders of one symbol and side (rule 19)."""
     max_order_age_minutes: int = Field(default=60, ge=1, le=390)
