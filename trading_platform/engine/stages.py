@@ -14,9 +14,9 @@ import numpy as np
 
 from trading_platform.calendars.sessions import Session, bar_time
 from trading_platform.domain.decisions import Barred
-from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
+from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner, TemporaryError
 from trading_platform.domain.fills import Position
-from trading_platform.domain.orders import OrderStatus
+from trading_platform.domain.orders import OrderIntent, OrderState, OrderStatus
 from trading_platform.domain.reports import CycleReport, DataProblem, ReconcileReport
 from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
 from trading_platform.engine.record import cycle_record, cycle_report, read_back
@@ -197,6 +197,8 @@ class Stages:
         Raises:
             NotOwner: The book was lost to another owner: nothing was recorded, or what was is its new owner's to send.
             ConservationBroken: More would go out than was decided (nothing was recorded) or committed (nothing was sent).
+            TemporaryError: Everything is recorded, and some of it could certainly not be sent; the next reconcile sends
+                what still fits.
         """
         ownership = planned.evaluated.fetched.ownership
         sent = 0
@@ -208,7 +210,17 @@ class Stages:
                 self._lease.renew_if_due()
             self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership)
             sent = self._outbox.send(planned.intents, ownership)
+            if sent < sum(intent.parent is None for intent in planned.intents):
+                self._require_left(planned.intents)
         return cycle_report(planned, self.parts.ledger.book, sent)
+
+    def _require_left(self, intents: Sequence[OrderIntent]) -> None:
+        """Raise `TemporaryError` if intents stand as not sent: what was decided did not happen, and nobody would know."""
+        statuses = self.parts.ledger.orders_by_id([intent.id for intent in intents if intent.parent is None])
+        left = [status.intent for status in statuses.values() if status.state is OrderState.INTENDED]
+        if left:
+            said = "; ".join(f"{one.kind} {one.symbol}: {self.parts.ledger.events(one.id)[-1].detail}" for one in left)
+            raise TemporaryError(f"not sent: {said}. What still fits is sent with the next minute")
 
     def _barred(self, evaluated: Evaluated) -> dict[str, Barred]:
         """Of the symbols that a strategy wants to enter, those that must not be entered."""

@@ -172,7 +172,7 @@ def test_the_local_database_is_started_and_stopped(fresh: Checkout) -> None:
     up = fresh.run("db", "status")
     assert (up.returncode, up.stdout) == (0, f"The database runs: the local server in {fresh.data / 'db'}.\n")
     migrated = fresh.run("db", "migrate")
-    assert (migrated.returncode, migrated.stdout) == (0, "The ledger is at revision 0003.\n")
+    assert (migrated.returncode, migrated.stdout) == (0, "The ledger is at revision 0004.\n")
     password = (fresh.data / "db" / "password").read_text().strip()
     shown = fresh.run("db", "status", "--json")
     assert password not in started.stdout + up.stdout + shown.stdout

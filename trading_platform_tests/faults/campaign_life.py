@@ -46,6 +46,7 @@ from trading_platform.domain.orders import (
     Unknown,
 )
 from trading_platform.domain.reports import CycleReport
+from trading_platform.domain.signals import TriggerOn
 from trading_platform.engine.cycle import run_cycle
 from trading_platform.engine.session import PresentSession
 from trading_platform.engine.stages import Stages
@@ -260,12 +261,13 @@ class ChanceIds:
         return getattr(self._broker, name)
 
     def submit(self, order: Order, deadline: datetime) -> Answer:
-        stop = order.attached_stop
+        stop, target = order.attached_stop, order.attached_target
         return self._broker.submit(
             replace(
                 order,
                 intent_id=self._new(order.intent_id),
                 attached_stop=stop and replace(stop, intent_id=self._new(stop.intent_id)),
+                attached_target=target and replace(target, intent_id=self._new(target.intent_id)),
             ),
             deadline,
         )
@@ -333,7 +335,9 @@ def strategy_of(wish: Wish) -> Strategy:
         cheapest=0.6 * price,
         dearest=1.5 * price,
     )
-    return replace(made, exit_plan=replace(made.exit_plan, flat_by=1))
+    rests = wish.rests and wish.half_at > 0
+    target_on = TriggerOn.TOUCH if rests else TriggerOn.CLOSE
+    return replace(made, exit_plan=replace(made.exit_plan, flat_by=1, target_on=target_on))
 
 
 def live(told: Told, world: World, sock: socket.socket) -> None:
@@ -474,7 +478,7 @@ def _parts(told: Told, world: World, line: Line, clock: WorldClock, chaos: Chaos
         opening_cash=CASH,
         owner=f"job/{told.instance}",
         release="campaign",
-        lease=FLEETING if told.freezes else LeaseTimes(predecessor=timedelta(seconds=2)),
+        lease=FLEETING if told.freezes else LeaseTimes(quarantine=FLEETING.quarantine),
         call_deadline=PATIENCE,
     )
 

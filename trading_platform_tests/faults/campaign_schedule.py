@@ -73,7 +73,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is traded of one symbol, as `sessions.scripted` takes it."""
+    """What is traded of one symbol, as `sessions.scripted` takes it; `rests`: its target rests at the venue."""
 
     symbol: str
     quantity: int
@@ -84,6 +84,7 @@ class Wish:
     below: float
     stop_distance: float
     half_at: float
+    rests: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ def _wish(chance: Random, symbol: str, price: float, minutes: int) -> Wish:
         below=chance.choice((0.0, 0.0, round(price * chance.uniform(0.001, 0.01), 2))),
         stop_distance=round(price * chance.uniform(0.004, 0.02), 2),
         half_at=chance.choice((0.0, 0.5, 1.0)),
+        rests=chance.random() < 0.4,
     )
 
 

@@ -190,7 +190,9 @@ class AlpacaWorld(World):
     def _begin(self) -> None:
         prices = {symbol: next(iter(self._bars[0][symbol]))[0] for symbol in PRICES}
         self.server = alpaca.LocalAlpaca(AlpacaBook(lambda: self.now, cash=CASH, prices=prices), limit=10**9)
-        self.server.book.listeners.append(lambda _: self.look())
+        # What the stream tells comes in the midst of a step: the book is looked at after it.
+        for name in ("place", "cancel", "replace", "set_price"):
+            setattr(self.server.book, name, self._seen_after(getattr(self.server.book, name)))
         self._on_their_way, hold = 0, self.server.hold
 
         def held(seconds: float) -> None:
@@ -201,6 +203,15 @@ class AlpacaWorld(World):
                 self._on_their_way -= 1
 
         self.server.hold = held  # type: ignore[method-assign]
+
+    def _seen_after(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def seen(*arguments: Any) -> Any:
+            try:
+                return step(*arguments)
+            finally:
+                self.look()
+
+        return seen
 
     def broker(self, clock: Clock, exchange: Callable[[Clock], Broker]) -> Broker:
         from trading_platform.brokers.alpaca import AlpacaBroker

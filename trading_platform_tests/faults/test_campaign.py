@@ -21,7 +21,7 @@ from trading_platform_tests.faults.campaign_verdict import is_double_or_loss
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEED = 20_131_009
-SCHEDULES = 42
+SCHEDULES = 36
 FROZEN = 600
 """So many schedules hold enough in which an owner freezes."""
 
