@@ -5,11 +5,13 @@ fills as positions, cash, and the profit that is still open. A holding keeps its
 nothing is lost to rounding: a partial close takes floor(cost x sold / held) of it, and the last share takes the rest.
 Realised profit is before fees; fees are added up beside it.
 
-Long only. What an execution costs is `brokers.fees`; where fills are kept is `ledger`.
+Long only. A sale of more than is held waits for the purchases that it belongs to: brokers tell fills out of order, and a
+purchase may be busted after it was sold. What still waits at the end is uncovered: it is no holding and no profit, and its
+cash has moved. What an execution costs is `brokers.fees`; where fills are kept is `ledger`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -81,28 +83,60 @@ class _Book:
     opened_at: datetime | None = None
     opened_by: str | None = None
     venue: str | None = None
+    waiting: list[Fill] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What fills have come to.
+
+    `positions` by (strategy, symbol), flat ones included. `uncovered` are the sales of more than was held, oldest first,
+    each with the shares that are left of it and without its fee, which is booked. Whoever has one there holds nothing.
+    """
+
+    positions: Mapping[tuple[str, str], Position] = field(default_factory=dict)
+    uncovered: tuple[Fill, ...] = ()
 
 
 def fold(
     fills: Iterable[Fill], before: Mapping[tuple[str, str], Position] = MappingProxyType({})
 ) -> dict[tuple[str, str], Position]:
-    """Positions by (strategy, symbol) from fills in the order in which they were booked, flat ones included.
+    """Positions by (strategy, symbol) from fills in the order in which they happened, flat ones included.
 
     `before` are the positions that earlier fills have come to: to go on from them is to fold all.
     `opened_at` and `opened_by` are the time and the intent of the first fill of the present holding, None when flat.
 
     Raises:
-        Inconsistent: a fill sells more than its strategy holds.
+        Inconsistent: more is sold than its strategy ever held.
         InvalidInput: a quantity is not positive, or a price or fee is finer than 1/10,000 dollar.
     """
-    books = {key: _book(position) for key, position in before.items()}
-    for fill in fills:
+    found = fold_covered(fills, Folded(positions=before))
+    if found.uncovered:
+        said = (
+            f"fill {one.execution_id} sells {one.quantity} {one.symbol} of {one.strategy}" for one in found.uncovered
+        )
+        raise Inconsistent(f"{', '.join(said)}, which were never held")
+    return dict(found.positions)
+
+
+def fold_covered(fills: Iterable[Fill], before: Folded | None = None) -> Folded:
+    """Positions from fills as `fold` has them, and what was sold and never held: one such sale stops no other holding.
+
+    `before` is what earlier fills have come to: to go on from it is to fold all. Raises `InvalidInput` as `fold` does.
+    """
+    before = before or Folded()
+    books = {key: _book(position) for key, position in before.positions.items()}
+    for fill in (*before.uncovered, *fills):
         key = (fill.strategy, fill.symbol)
         book = books.get(key)
         if book is None:
             book = books[key] = _Book()
         _book_fill(book, fill)
-    return {key: _position(key, book) for key, book in books.items()}
+    waiting = (fill for book in books.values() for fill in book.waiting)
+    return Folded(
+        positions={key: _position(key, book) for key, book in books.items()},
+        uncovered=tuple(sorted(waiting, key=lambda fill: (fill.time, fill.execution_id))),
+    )
 
 
 def cash(opening: Decimal, fills: Iterable[Fill]) -> Decimal:
@@ -132,23 +166,32 @@ def unrealised(position: Position, mark: Decimal) -> Decimal:
 def _book_fill(book: _Book, fill: Fill) -> None:
     where = f"fill {fill.execution_id}"
     price, fee = _units(fill.price, where), _units(fill.fee, where)
-    if fill.side is Side.BUY:
-        if book.holding["quantity"] == 0:
-            book.opened_at, book.opened_by, book.venue = fill.time, fill.intent_id, fill.venue
-        outcome = buy(book.holding, fill.quantity, price, fee)
-    else:
-        outcome = sell(book.holding, fill.quantity, price, fee)
-        if book.holding["quantity"] == 0:
-            book.opened_at = book.opened_by = book.venue = None
-    if outcome == OVERSOLD:
-        held = int(book.holding["quantity"])
-        raise Inconsistent(f"{where} sells {fill.quantity} {fill.symbol} of {fill.strategy}, which holds {held}")
-    if outcome == NO_QUANTITY:
+    if fill.quantity <= 0:
         raise InvalidInput(
             f"a quantity of {fill.quantity}",
             where=where,
             mend="A fill is for at least one share; its side says which way",
         )
+    if fill.side is Side.BUY:
+        if book.holding["quantity"] == 0:
+            book.opened_at, book.opened_by, book.venue = fill.time, fill.intent_id, fill.venue
+        buy(book.holding, fill.quantity, price, fee)
+        waiting, book.waiting = book.waiting, []
+        for sale in waiting:
+            _sell_held(book, sale, _units(sale.price, where), 0)
+    else:
+        _sell_held(book, fill, price, fee)
+
+
+def _sell_held(book: _Book, sale: Fill, price: int, fee: int) -> None:
+    """Sell what is held of a sale; the rest of it waits."""
+    if sell(book.holding, sale.quantity, price, fee) == OVERSOLD:
+        held = int(book.holding["quantity"])
+        if sell(book.holding, held, price, fee) == NO_QUANTITY:
+            book.holding["fees"] += fee
+        book.waiting.append(replace(sale, quantity=sale.quantity - held, fee=Decimal(0)))
+    if book.holding["quantity"] == 0:
+        book.opened_at = book.opened_by = book.venue = None
 
 
 def _book(position: Position) -> _Book:

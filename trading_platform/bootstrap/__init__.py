@@ -21,6 +21,7 @@ from trading_platform.config.settings import MarketData, Settings
 from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner
 from trading_platform.domain.ids import is_symbol
+from trading_platform.engine.preflight import unconfigured
 from trading_platform.engine.session import BookSession, PresentSession, SimulatedSession
 from trading_platform.engine.stages import Stages
 from trading_platform.engine.values import Parts, no_skew
@@ -148,9 +149,10 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
     Args:
         settings: The configuration.
         clock: What tells the time.
-        strict: Whether one strategy that does not load or compile stops everything, as a person who starts it wants.
-            Otherwise it is set aside and named in every cycle's report, and the others trade: a market session that
-            runs must not end because one file is broken.
+        strict: Whether one strategy that does not load or compile stops everything, as a person who starts it wants,
+            and so a broker with orders or holdings of the book that is not configured any more. Otherwise they are
+            named in every cycle's report, and the others trade: a market session that runs must not end because one
+            file is broken.
 
     Raises:
         InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter, a broker's account; or no
@@ -171,6 +173,8 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
         for broker in open_brokers(settings, calendar, provider, clock):
             made.callback(broker.close)
             brokers.append(broker)
+        if strict:
+            _require_configured(ledger, brokers)
         parts = Parts(
             ledger=ledger,
             routes=Routes(brokers=tuple(brokers)),
@@ -328,6 +332,13 @@ def market_of(wanted: MarketData, calendar: ExchangeCalendar) -> Market:
     if wanted.folder is None:
         raise InvalidInput("no data folder is named", where="data", mend=_MEND_DATA)
     return files(wanted.folder)
+
+
+def _require_configured(ledger: Ledger, brokers: Collection[Broker]) -> None:
+    """Raise `InvalidInput` if the book has orders or holdings at a broker that is not among these."""
+    left = unconfigured(ledger, [one.name for one in brokers])
+    if left:
+        raise InvalidInput("\n".join(left), where="brokers")
 
 
 def _lease_times(settings: Settings) -> LeaseTimes:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from trading_platform.brokers.alpaca_line import AlpacaLine, Until
 from trading_platform.brokers.alpaca_orders import Unreadable, moment, shares
+from trading_platform.domain.money import whole_units
 from trading_platform.domain.orders import Side
 
 _PATH: Final = "/account/activities/FILL"
@@ -36,6 +37,7 @@ class AlpacaFill:
     """One fill, or what has become of an earlier one.
 
     `corrects` is the id of the fill in whose place it stands, "" where that is not told; a busted one has no shares.
+    `price` is in dollars with four places, rounded where Alpaca tells more: what the rest of it makes is cash.
     """
 
     id: str
@@ -66,7 +68,8 @@ class AlpacaFills:
         rows = {str(row["id"]): row for row in self._pages({"after": text(after)}, until)}
         found = tuple(self._fill(row, rows, until) for row in rows.values())
         self._amended |= {fill.order_id for fill in found if fill.corrects is not None}
-        return tuple(sorted(found, key=lambda fill: fill.time))
+        # A purchase comes before the sale of the same moment: there is nothing to sell before it.
+        return tuple(sorted(found, key=lambda fill: (fill.time, fill.side)))
 
     def shares_of(self, orders: Iterable[str], after: datetime, until: Until) -> int:
         """Shares that these orders have filled after a moment, corrections and busts applied."""
@@ -128,7 +131,7 @@ def _read(row: _Row, corrects: str | None) -> AlpacaFill:
             symbol=str(row["symbol"]),
             side=Side.BUY if row["side"] == Side.BUY else Side.SELL,
             quantity=shares(row["qty"]),
-            price=Decimal(str(row["price"])),
+            price=whole_units(Decimal(str(row["price"]))),
             time=moment(row["transaction_time"]),
             corrects=corrects,
         )

@@ -9,7 +9,7 @@ child has no such thread: its parent's broker sends nothing there, and it makes 
 **Answers.** Nothing written, because TWS is away or about to restart, or messages have no room: `NotSent`. Nothing
 written, because the order cannot be: `Rejected`. Written, and TWS shows the order: `Accepted`. Refused by TWS with a
 number that leaves no doubt: `Rejected`. Everything else is `Unknown`. Questions raise `TemporaryError` while TWS is away,
-or when a part of its answer cannot be read; `find` then answers `Unknown`.
+or when a part of its answer is missing or cannot be read; `find` then answers `Unknown`.
 
 **Ids.** Repeated ids are taken by TWS: the guard against doubles is the platform's.
 
@@ -20,7 +20,7 @@ remembers; after a restart on a later day `find` knows nothing of yesterday's or
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 from trading_platform.brokers.broker import Capabilities
@@ -34,7 +34,7 @@ from trading_platform.brokers.ibkr_quiet import Restarts, quiet_until
 from trading_platform.brokers.ibkr_views import Views
 from trading_platform.brokers.order_checks import Refused, require_well_formed
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import InvalidInput, PermanentError, TemporaryError
+from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import (
     Absent,
     Answer,
@@ -114,6 +114,7 @@ class IbkrBroker:
         _require(bool(account), "no account is named", "Give the account's name as TWS shows it, such as DU1234567")
         self._clock, self._restarts = clock, restarts or Restarts()
         self._patience = patience or Patience()
+        self._fractions: tuple[str, ...] = ()
         self._commission_patience = commission_patience
         address = Address(host=host, port=port, client_id=client_id, account=account, paper=paper)
         self._link = Link(
@@ -146,8 +147,8 @@ class IbkrBroker:
 
     @property
     def oddities(self) -> tuple[str, ...]:
-        """Nothing: what it does is in its orders, executions and breaks."""
-        return ()
+        """Holdings of part of a share, as they were when last told; all else is in its orders, executions and breaks."""
+        return self._fractions
 
     def close(self) -> None:
         """Disconnect. Orders stay as they are."""
@@ -192,7 +193,10 @@ class IbkrBroker:
         return tuple(one for one in done if one.time >= since)
 
     def positions(self) -> Mapping[str, int]:
-        """Shares held by symbol, as TWS says: to compare with, never to book from."""
+        """Shares held by symbol, as TWS says: to compare with, never to book from.
+
+        Part of a share is made up to a whole one, so that it shows as what was not expected, and is told in `oddities`.
+        """
         return self._ask(self._positions)
 
     def cash(self) -> Decimal:
@@ -202,13 +206,17 @@ class IbkrBroker:
     async def _positions(self, limit: float) -> dict[str, int]:
         told = await self._link.ask(POSITIONS, lambda client, _: client.reqPositions(), limit)
         await self._link.tell(lambda client: client.cancelPositions(), limit)
-        held: dict[str, int] = {}
-        for contract, size in told:
-            if contract.secType != "STK" or size == 0:
-                continue
-            if size != int(size):
-                raise PermanentError(f"the account holds {size} {contract.symbol}: fractions are not handled")
-            held[platform_symbol(contract.symbol)] = int(size)
+        sizes = {
+            platform_symbol(contract.symbol): Decimal(str(size))
+            for contract, size in told
+            if contract.secType == "STK" and size != 0
+        }
+        held = {symbol: int(size.to_integral_value(rounding=ROUND_UP)) for symbol, size in sizes.items()}
+        self._fractions = tuple(
+            f"the account at TWS holds {size} {symbol}, shown here as {held[symbol]}: parts of shares are not traded"
+            for symbol, size in sizes.items()
+            if size != held[symbol]
+        )
         return held
 
     async def _cash(self, limit: float) -> Decimal:
@@ -225,8 +233,8 @@ class IbkrBroker:
                 try:
                     return Decimal(value)
                 except InvalidOperation:
-                    raise PermanentError(f"TWS says that the account's cash is {value!r}") from None
-        raise PermanentError(f"TWS does not tell the account's cash in {_CURRENCY}: {told}")
+                    raise TemporaryError(f"TWS says that the account's cash is {value!r}") from None
+        raise TemporaryError(f"TWS does not tell the account's cash in {_CURRENCY}: {told}")
 
     def _act(self, make: Callable[[float], Coroutine[Any, Any, Answer]], deadline: datetime) -> Answer:
         seconds = (deadline - self._clock.now()).total_seconds()

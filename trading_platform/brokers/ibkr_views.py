@@ -154,6 +154,8 @@ class Views:
     async def executions(self, patience: timedelta, limit: float) -> tuple[Execution, ...]:
         """Every execution that was heard of, by time, with what corrects it.
 
+        TWS tells whole seconds: of one second the purchases come first, for there is nothing to sell before them.
+
         One whose commission has not come is held back: booked with another fee it would never agree with TWS again.
         Held back for longer than `patience`, it is shown without a fee: an execution must not be lost for its fee. If
         TWS still tells the commission after that, the execution is shown with it, and differs from what was booked: a
@@ -176,7 +178,7 @@ class Views:
         with contextlib.suppress(TimeoutError):
             await link.until(all_priced, min(limit, asyncio.get_running_loop().time() + wait))
         shown = [one for words in heard.words.values() for one in told(words, fee_of)]
-        return tuple(sorted(shown, key=lambda one: (one.time, one.execution_id)))
+        return tuple(sorted(shown, key=lambda one: (one.time, one.side, one.execution_id)))
 
 
 def _by_perm_id(order: TwsOrder) -> int:

@@ -84,6 +84,8 @@ def orders_resolved(platform: "Platform", day: date) -> dg.AssetCheckResult:
 
 def ledger_equals_broker(platform: "Platform", day: date) -> dg.AssetCheckResult:
     """Whether the session's fills and the broker's executions of that time are the same."""
+    from trading_platform.ledger.booking import COVERED
+
     session = platform.calendar.session(day)
     begins, ends = session.premarket_open, session.after_hours_close
     ours = {fill.execution_id: fill for fill in platform.ledger.fills() if begins <= fill.time < ends}
@@ -91,7 +93,12 @@ def ledger_equals_broker(platform: "Platform", day: date) -> dg.AssetCheckResult
     # What was corrected counts as it was corrected to, what was taken back not at all, and what is no order of ours, and
     # was accepted, is not the ledger's.
     beside = {one.corrects for one in told}
-    beside |= {one.name for one in platform.ledger.acceptances() if one.subject is Subject.EXECUTION}
+    accepted = platform.ledger.acceptances()
+    beside |= {one.name for one in accepted if one.subject is Subject.EXECUTION}
+    # Of a sale of more than was held, what was held stands under a name of its own.
+    taken_out = {one.name for one in accepted if one.subject is Subject.SALE}
+    beside |= taken_out
+    ours = {key: fill for key, fill in ours.items() if key.removesuffix(COVERED) not in taken_out}
     theirs = {one.execution_id: one for one in told if one.quantity and one.execution_id not in beside}
     both = ours.keys() & theirs.keys()
     differing = sorted({key for key in both if not agrees(theirs[key], ours[key])} | (ours.keys() ^ theirs.keys()))

@@ -30,6 +30,16 @@ def dollars_from_units(units: int) -> Decimal:
     return (Decimal(int(units)) / UNITS_PER_DOLLAR).quantize(_FOUR_PLACES)
 
 
+def whole_units(dollars: Decimal) -> Decimal:
+    """Dollars rounded to 1/10,000, half to even: what a broker tells finer than it is recorded here.
+
+    Raises ValueError for something that is no number.
+    """
+    if not dollars.is_finite():
+        raise ValueError(f"{dollars} is not an amount of dollars")
+    return dollars.quantize(_FOUR_PLACES)
+
+
 def cents(dollars: Decimal) -> Decimal:
     """Dollars rounded to the cent, half up, for people to read."""
     return dollars.quantize(_CENT, rounding=ROUND_HALF_UP)

@@ -27,6 +27,8 @@ class Subject(StrEnum):
     CASH = "cash"
     ORDER = "order"
     EXECUTION = "execution"
+    SALE = "sale"
+    """Shares that an execution sold and that were never held: whoever accepts it takes them out of the book."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What a person, or a service, does when something is wrong: halt, resume, cancel all, close all, reconnect, reconcile.
 
 Each command is in the ledger, with who gave it and why, before anything is done for it. They work when nothing else
-runs: the caller takes the book's shards itself. Where another process owns the book, its cycles obey what is recorded,
-and the caller is told so. What is sent, and how, is `orders.clearing`; how time passes between two looks is the
+runs: the caller takes the book's shards itself. Where another process owns the book and lives, its cycles obey what is
+recorded, and the caller is told so; one that was killed is waited for until its lease is over. What is sent, and how, is `orders.clearing`; how time passes between two looks is the
 caller's.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session, exchange_day
+from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.commands import Command, CommandAction
 from trading_platform.domain.errors import (
@@ -23,7 +23,7 @@ from trading_platform.domain.errors import (
 )
 from trading_platform.domain.reports import Acceptance, Break, ReconcileReport, Subject
 from trading_platform.engine.recorded import recorded_reconcile
-from trading_platform.engine.stages import Stages
+from trading_platform.engine.stages import Stages, session_of
 from trading_platform.engine.values import Parts
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.orders.standing import halted_by
@@ -41,7 +41,7 @@ CASH: Final = "cash"
 class Outcome:
     """What has come of a command.
 
-    `obeyed_by` is None where it is done, as the ledger and the brokers both show; else it says who has the book and
+    `obeyed_by` is None where it is done, as the ledger and the brokers both show; else it is who has the book, and
     obeys. `breaks` is what they do not agree on: what only a broker holds was not sold.
     """
 
@@ -202,19 +202,18 @@ def reconcile(stages: Stages) -> Compared:
         stages.release()
 
 
-def session_of(parts: Parts) -> date:
-    """The session that a command of this moment names: today's, or the next one that opens."""
-    day = exchange_day(parts.clock.now())
-    return day if parts.calendar.is_session(day) else parts.calendar.next(day).day
-
-
 def _until_done(stages: Stages, command: Command, day: date, pause: Pause) -> Outcome:
     left: tuple[str, ...] = ()
     for _ in range(ROUNDS):
         try:
             cleared = stages.clear(day)
         except NotOwner as error:
-            return Outcome(command=command, obeyed_by=str(error))
+            # First what is held here: whoever is found then is somebody else.
+            stages.release()
+            other = _owner(stages.parts.ledger)
+            if other is not None:
+                return Outcome(command=command, obeyed_by=other)
+            left = (str(error),)
         except DatabaseUnavailable:
             raise
         except TemporaryError as error:
@@ -233,6 +232,11 @@ def _until_done(stages: Stages, command: Command, day: date, pause: Pause) -> Ou
         f"not everything is done: {'; '.join(left)}. The command {command.id} stands, and every cycle of the session "
         f"{day} obeys it: give it again to go on at once, or do at the broker what is left and reconcile"
     )
+
+
+def _owner(ledger: Ledger) -> str | None:
+    """Who has the book and lives, so that its cycles obey; None: nobody, or a process that is gone."""
+    return next((one.owner for one in ledger.owners() if one.leased and ledger.lives(one.owner)), None)
 
 
 def _open_session(parts: Parts) -> Session:

@@ -3,13 +3,16 @@
 Nothing here trades or writes. Every check runs, whatever the others say, so that a person mends all at once.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.errors import TemporaryError, TradingPlatformError
+from trading_platform.domain.orders import OrderState
 from trading_platform.domain.reports import Listing, PreflightCheck
 from trading_platform.engine.values import Parts
+from trading_platform.ledger.ledger import Ledger
 from trading_platform.marketdata.day import ATR_BARS, DAILY_HISTORY, VOLUME_SESSIONS, ends_before
 from trading_platform.marketdata.quality import judge_daily
 
@@ -67,8 +70,28 @@ def _clock(parts: Parts) -> Found:
     return abs(skew) <= limit, said if abs(skew) <= limit else f"{said}: set this machine's clock (NTP)"
 
 
+def unconfigured(ledger: Ledger, names: Collection[str]) -> tuple[str, ...]:
+    """A sentence for each broker at which the book has open orders or holdings, and which is none of `names`."""
+    orders = Counter(
+        one.venue
+        for one in ledger.open_orders()
+        if one.intent.kind.is_order and one.venue is not None and one.state is not OrderState.INTENDED
+    )
+    held: dict[str, set[str]] = {}
+    for one in ledger.held():
+        if one.quantity:
+            held.setdefault(one.venue, set()).add(one.symbol)
+    return tuple(
+        f"the book {ledger.book!r} has {orders[venue]} open orders at {venue} and holds "
+        f"{', '.join(sorted(held.get(venue, ()))) or 'nothing'} there, and {venue} is not configured: name it as "
+        "brokers.backup until nothing is left there"
+        for venue in sorted((orders.keys() | held.keys()) - set(names))
+    )
+
+
 def _broker(parts: Parts) -> Found:
-    said, well = [], True
+    said = list(unconfigured(parts.ledger, [one.name for one in parts.routes.brokers]))
+    well = not said
     for broker in parts.routes.brokers:
         try:
             cash, positions = broker.cash(), broker.positions()

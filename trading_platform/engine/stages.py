@@ -12,26 +12,28 @@ from typing import Final
 
 import numpy as np
 
-from trading_platform.calendars.sessions import Session, bar_time
+from trading_platform.calendars.sessions import Session, bar_time, exchange_day
 from trading_platform.domain.decisions import Barred
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner, TemporaryError
 from trading_platform.domain.fills import Position
-from trading_platform.domain.orders import OrderIntent, OrderState, OrderStatus
+from trading_platform.domain.orders import IntentKind, OrderState, OrderStatus
 from trading_platform.domain.reports import CycleReport, DataProblem, ReconcileReport
 from trading_platform.domain.signals import ExitReason, Signal, TriggerOn
 from trading_platform.engine.record import cycle_record, cycle_report, read_back
 from trading_platform.engine.session_state import SessionState
 from trading_platform.engine.values import Evaluated, Fetched, Parts, Planned, Records
+from trading_platform.ledger.commands import Overtaken
 from trading_platform.ledger.ownership import Lease, Ownership
 from trading_platform.ledger.projections import CarriedHoldings
 from trading_platform.marketdata.bars import SessionBars
 from trading_platform.marketdata.fetch import fetch_bars
+from trading_platform.orders.breaks import ACCOUNT
 from trading_platform.orders.clearing import Cleared, Clearing
 from trading_platform.orders.conservation import require_decided
 from trading_platform.orders.intents import SessionOrders, make_intents
 from trading_platform.orders.outbox import Outbox
-from trading_platform.orders.reconcile import ACCOUNT, Reconciled, Reconciler
-from trading_platform.orders.standing import standing
+from trading_platform.orders.reconcile import Reconciled, Reconciler
+from trading_platform.orders.standing import Standing, standing
 from trading_platform.portfolio.account import AccountView, Key, OrdersSent
 from trading_platform.portfolio.decide import Minute
 from trading_platform.strategies.contract import Strategy
@@ -76,14 +78,16 @@ class Stages:
 
     def recover(self) -> Reconciled:
         """Reconcile without a cycle: what a start does first, at the moment of the last recorded decisions."""
-        return self._reconciler.run(self._hold(), entering=not self.parts.ledger.halted())
+        entering = self._entering(standing(self.parts.ledger, session_of(self.parts)))
+        return self._reconciler.run(self._hold(), entering=entering, hold=self._hold)
 
     def clear(self, day: date) -> Cleared:
         """Reconcile without a cycle, and obey the commands of the session `day` that are not done (`orders.clearing`).
 
         Raises what `fetch` raises.
         """
-        return self._clearing.obey(day, self._hold, self._reconciler.run(self._hold(), entering=False))
+        reconciled = self._reconciler.run(self._hold(), entering=False, hold=self._hold)
+        return self._clearing.obey(day, self._hold, reconciled)
 
     def release(self) -> None:
         """Give the shards back, where they are held."""
@@ -110,12 +114,13 @@ class Stages:
         # First what may take long (day records, compiling), then the lease, which runs out.
         state = self._state(session)
         found = standing(self.parts.ledger, day)
-        entering = not (found.commands or found.flatten or self.parts.ledger.halted())
         ownership = self._hold()
-        reconciled = self._reconciler.run(ownership, entering=entering)
+        reconciled = self._reconciler.run(ownership, entering=self._entering(found), hold=self._hold)
         if found.commands:
             reconciled = self._clearing.obey(day, self._hold, reconciled).reconciled
-            ownership = self._hold()
+            self._hold()
+        # It may have had to be taken anew in the meantime.
+        ownership = self._lease.ownership if self._lease is not None else ownership
         bars, problems = self._fetch_bars(session, start, until, state)
         return Fetched(
             session=day,
@@ -203,21 +208,44 @@ class Stages:
         ownership = planned.evaluated.fetched.ownership
         sent = 0
         if not planned.recorded:
+            planned = self._recorded(planned, ownership)
+            sent = self._outbox.send(planned.intents, ownership)
+            if sent < sum(intent.parent is None for intent in planned.intents):
+                self._require_left(planned)
+        return cycle_report(planned, self.parts.ledger.book, sent)
+
+    def _recorded(self, planned: Planned, ownership: Ownership) -> Planned:
+        """Commit what was decided; anew, where a person has given a command since the account was looked at.
+
+        An entry would outlive that command: who cancels or closes everything means what was committed before.
+        """
+        while not planned.recorded:
             orders = SessionOrders(statuses=planned.account.orders, at_broker=planned.account.broker_orders)
             require_decided(planned.decisions, planned.intents, orders)
             if self._lease is not None:
                 # At the epochs that the cycle began with: whoever has lost them since decides nothing.
                 self._lease.renew_if_due()
-            self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership)
-            sent = self._outbox.send(planned.intents, ownership)
-            if sent < sum(intent.parent is None for intent in planned.intents):
-                self._require_left(planned.intents)
-        return cycle_report(planned, self.parts.ledger.book, sent)
+            told = planned.account.told if any(one.kind is IntentKind.ENTRY for one in planned.intents) else None
+            try:
+                self.parts.ledger.record_cycle(cycle_record(planned, self.parts), planned.intents, ownership, told)
+            except Overtaken:
+                planned = self.decide(planned.evaluated)
+            else:
+                break
+        return planned
 
-    def _require_left(self, intents: Sequence[OrderIntent]) -> None:
-        """Raise `TemporaryError` if intents stand as not sent: what was decided did not happen, and nobody would know."""
-        statuses = self.parts.ledger.orders_by_id([intent.id for intent in intents if intent.parent is None])
-        left = [status.intent for status in statuses.values() if status.state is OrderState.INTENDED]
+    def _require_left(self, planned: Planned) -> None:
+        """Raise `TemporaryError` if intents stand as not sent: what was decided did not happen, and nobody would know.
+
+        Of a broker that the cycle's report says to be away, everybody knows.
+        """
+        away = planned.evaluated.fetched.reconciled.report.away
+        statuses = self.parts.ledger.orders_by_id([one.id for one in planned.intents if one.parent is None])
+        left = [
+            status.intent
+            for status in statuses.values()
+            if status.state is OrderState.INTENDED and status.venue not in away
+        ]
         if left:
             said = "; ".join(f"{one.kind} {one.symbol}: {self.parts.ledger.events(one.id)[-1].detail}" for one in left)
             raise TemporaryError(f"not sent: {said}. What still fits is sent with the next minute")
@@ -240,6 +268,10 @@ class Stages:
             for strategy, outs in zip(self.parts.strategies, evaluated.outs, strict=True)
             for row in np.flatnonzero(outs["entry"])
         )
+
+    def _entering(self, found: Standing) -> bool:
+        """Whether an entry that was committed and has never left may still be sent: no command is against it."""
+        return not (found.commands or found.flatten or self.parts.ledger.halted())
 
     def _hold(self) -> Ownership:
         """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
@@ -267,6 +299,8 @@ class Stages:
         # Looked up only where an entry waits for an answer: it is asked of nothing else.
         wanting = self._wanting(evaluated)
         entering = len(wanting) > 0
+        # Before what the commands come to: one that is given in between is looked at twice, and never not at all.
+        newest = ledger.newest_command() if entering else None
         told = standing(ledger, fetched.session)
         return AccountView(
             cash=now.cash,
@@ -281,6 +315,7 @@ class Stages:
             frozen=self._frozen(fetched.reconciled.report, now.positions.values(), orders),
             flatten=told.flatten,
             halted=told.closing or ledger.halted(),
+            told=newest,
             sent=self._sent(fetched.session, entering=entering),
             entries_sent=ledger.entries_sent(fetched.session) if entering else {},
             disabled=ledger.disabled(self.parts.limits.max_entries_per_day, wanting) if entering else frozenset(),
@@ -331,6 +366,12 @@ class Stages:
         before = ledger.open_orders() + (ledger.orders_of_holdings(openers) if openers else ())
         older = {one.intent.id: one for one in before if one.intent.id not in known}
         return tuple(sorted(older.values(), key=lambda one: one.intent.bar_time)) + orders
+
+
+def session_of(parts: Parts) -> date:
+    """The session that a command of this moment names: today's, or the next one that opens."""
+    day = exchange_day(parts.clock.now())
+    return day if parts.calendar.is_session(day) else parts.calendar.next(day).day
 
 
 def _wanted(evaluated: Evaluated) -> Records:

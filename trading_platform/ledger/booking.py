@@ -2,20 +2,26 @@
 
 What corrects an earlier execution stands in its place, at its time, so that the fold of the fills stays what it would
 have been; what busts one leaves nothing there. The earlier fill stays recorded and stands no more (`fill_voids`). Here
-is decided what of a report is new and fits; the statements are in `append` and `fill_queries`, and what a report means for
+is decided what of a report is new and fits, and what a person's acceptance takes out of the book; the statements are in `append` and `fill_queries`, and what a report means for
 the life of its order is its caller's to say.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.fills import Fill, agrees
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent
+from trading_platform.domain.reports import Acceptance, Subject
 from trading_platform.ledger import append, fill_queries, queries
 from trading_platform.ledger.connection import reading, transaction
+
+COVERED: Final = "/covered"
+"""Ends the name of what is left of a sale, after shares that were never held were taken out of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,46 @@ def book(
     corrected = {*known.voids, *(one.corrects for one in executions if one.execution_id in fitting)}
     unexplained = [one for one in executions if not _explained(one, known, fitting, corrected)]
     return Booking(booked=tuple(booked), unexplained=tuple(dict.fromkeys(unexplained)))
+
+
+def accept(connection: sa.Connection, book: str, accepted: Acceptance) -> None:
+    """Record what a person accepts; shares that were sold and never held are taken out of their sale (`Ledger.accept`)."""
+    if accepted.subject is Subject.SALE:
+        _take_out(connection, book, accepted)
+    append.acceptance(connection, book, accepted)
+
+
+def _take_out(connection: sa.Connection, book: str, accepted: Acceptance) -> None:
+    from trading_platform.accounting.average_cost import fold_covered
+
+    # As it is now: a purchase that was reported late may have covered them since the break was found.
+    uncovered = fold_covered(fill_queries.fills(connection, book, None)).uncovered
+    shares = next((-one.quantity for one in uncovered if one.execution_id == accepted.name), 0)
+    if not shares or shares != accepted.difference:
+        raise InvalidInput(
+            f"execution {accepted.name} has not sold {accepted.difference} shares that were never held",
+            where=f"book {book}",
+            mend="Reconcile again, and look at what is told then",
+        )
+    sale = fill_queries.fills_by_execution(connection, book, [accepted.name])[accepted.name]
+    covered = replace(sale, execution_id=f"{accepted.name}{COVERED}", quantity=sale.quantity + shares)
+    if append.voids(connection, book, [_correction(covered, accepted.name)], accepted.at) and covered.quantity:
+        append.fills(connection, book, [covered], accepted.at)
+
+
+def _correction(fill: Fill, corrects: str) -> Execution:
+    return Execution(
+        execution_id=fill.execution_id,
+        broker_order_id="",
+        intent_id=fill.intent_id,
+        symbol=fill.symbol,
+        side=fill.side,
+        quantity=fill.quantity,
+        price=fill.price,
+        fee=fill.fee,
+        time=fill.time,
+        corrects=corrects,
+    )
 
 
 def _read(engine: sa.Engine, book: str, executions: Collection[Execution]) -> _Known:

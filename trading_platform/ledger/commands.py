@@ -14,6 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from trading_platform.domain.commands import Command, CommandAction
+from trading_platform.domain.errors import TemporaryError
 from trading_platform.ledger.rows import Found
 
 Key = tuple[str, str]
@@ -23,6 +24,21 @@ _APPEND: Final = sa.text("""
 /* append_command */
 INSERT INTO commands (book, at, who, action, strategy, symbol, session, reason)
 VALUES (:book, :at, :who, :action, :strategy, :symbol, :session, :reason) RETURNING *
+""")
+
+_LOCK_TO_COMMAND: Final = sa.text("""
+/* lock_to_command: a cycle that is being committed is there before the command, or is told of it */
+SELECT FROM books WHERE book = :book FOR NO KEY UPDATE
+""")
+
+_LOCK_OUT_COMMANDS: Final = sa.text("""
+/* lock_out_commands: none is added before the transaction's end */
+SELECT FROM books WHERE book = :book FOR SHARE
+""")
+
+_NEWEST: Final = sa.text("""
+/* newest_command: its number, 0 where there is none */
+SELECT coalesce(max(id), 0) FROM commands WHERE book = :book
 """)
 
 _COMMANDS: Final = sa.text("""
@@ -85,6 +101,10 @@ GROUP BY strategy
 """)
 
 
+class Overtaken(TemporaryError):
+    """A person has given a command since the account was looked at: nothing is recorded, decide anew."""
+
+
 def append(
     connection: sa.Connection,
     book: str,
@@ -98,9 +118,23 @@ def append(
     session: date | None,
 ) -> Command:
     """Add a command, and return it as it was recorded."""
+    connection.execute(_LOCK_TO_COMMAND, {"book": book})
     row = {"book": book, "at": at, "who": who, "action": action.value, "reason": reason}
     named = {"strategy": strategy, "symbol": symbol, "session": session}
     return _command_of(connection.execute(_APPEND, row | named).one())
+
+
+def newest(connection: sa.Connection, book: str) -> int:
+    """The number of the newest command of a book; 0 where there is none."""
+    return int(connection.execute(_NEWEST, {"book": book}).scalar_one())
+
+
+def require_newest(connection: sa.Connection, book: str, told: int) -> None:
+    """See to it that no command follows the one of number `told` before the transaction ends. Raises `Overtaken`."""
+    connection.execute(_LOCK_OUT_COMMANDS, {"book": book})
+    found = newest(connection, book)
+    if found != told:
+        raise Overtaken(f"command {found} of book {book} was given while the minute was being decided")
 
 
 def commands(connection: sa.Connection, book: str, session: date | None) -> tuple[Command, ...]:

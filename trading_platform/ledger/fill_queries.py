@@ -15,27 +15,30 @@ import sqlalchemy as sa
 from trading_platform.domain.fills import Fill
 from trading_platform.ledger import rows
 
+_AS_THEY_HAPPENED: Final = "ORDER BY executed_at, fills.side, serial"
+"""The order of a fold, as `queries` has it too. A broker may tell whole seconds: of one moment, what was bought could be sold, not the reverse."""
+
 _FILLS: Final = sa.text(f"""
-/* fills: all of a book, as they happened; those of one moment in the order of their booking */
-{rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book ORDER BY executed_at, serial
+/* fills: all of a book, as they happened; those of one moment purchases first, then in the order of their booking */
+{rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book {_AS_THEY_HAPPENED}
 """)
 
 _SESSION_FILLS: Final = sa.text(f"""
 /* session_fills: those of a session's intents, as they happened */
 {rows.SELECT_FILL} FROM standing_fills AS fills JOIN intents ON intents.id = fills.intent_id
-WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
+WHERE fills.book = :book AND intents.session = :session {_AS_THEY_HAPPENED}
 """)
 
 _FILLS_BEFORE: Final = sa.text(f"""
 /* fills_before: those of a book's past, as they happened */
 {rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book AND executed_at < :moment
-ORDER BY executed_at, serial
+{_AS_THEY_HAPPENED}
 """)
 
 _FILLS_SINCE: Final = sa.text(f"""
 /* fills_since: the later ones, as they happened */
 {rows.SELECT_FILL} FROM standing_fills AS fills WHERE book = :book AND executed_at >= :moment
-ORDER BY executed_at, serial
+{_AS_THEY_HAPPENED}
 """)
 
 _COUNT_BEFORE: Final = sa.text("""

@@ -5,15 +5,13 @@ of the method has happened then, or all of it has, and reading tells which. Owne
 written and read is in `append` and `queries`.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import URL
 
 from trading_platform.calendars.sessions import Session
@@ -21,10 +19,9 @@ from trading_platform.domain.commands import Command, CommandAction
 from trading_platform.domain.decisions import Decision
 from trading_platform.domain.errors import Inconsistent, InvalidInput
 from trading_platform.domain.fills import Fill
-from trading_platform.domain.ids import SHARDS
 from trading_platform.domain.orders import Execution, OrderEvent, OrderIntent, OrderStatus
 from trading_platform.domain.reports import Acceptance
-from trading_platform.ledger import append, booking, commands, fill_queries, queries, schema, session_figures
+from trading_platform.ledger import append, booking, commands, fill_queries, openings, queries, session_figures
 from trading_platform.ledger import ownership as fence
 from trading_platform.ledger.booking import Booking
 from trading_platform.ledger.commands import Key
@@ -37,14 +34,6 @@ from trading_platform.ledger.session_figures import SessionFigures
 
 if TYPE_CHECKING:
     from trading_platform.ledger.projections import Holdings
-
-# Idle shards have no lease; the epoch's beginning is as good an end as any.
-_OPEN_SHARDS: Final = sa.text("""
-/* open_shards: all of a book's, idle */
-INSERT INTO shards (book, shard, epoch, owner, state, lease_until, lease_margin)
-SELECT :book, shard, 0, NULL, 'idle', to_timestamp(0), interval '0' FROM generate_series(0, :last) AS shard
-ON CONFLICT DO NOTHING
-""")
 
 
 class Ledger:
@@ -72,16 +61,7 @@ class Ledger:
         Raises `InvalidInput` if it was opened with other cash.
         """
         with transaction(self._engine) as connection:
-            book = {"book": self.book, "opening_cash": opening_cash, "opened_at": now}
-            connection.execute(insert(schema.books).on_conflict_do_nothing(), book)
-            connection.execute(_OPEN_SHARDS, {"book": self.book, "last": SHARDS - 1})
-            found = queries.opening_cash(connection, self.book)
-        if found != opening_cash:
-            raise InvalidInput(
-                f"the book {self.book!r} was opened with {found} dollars, not with {opening_cash}",
-                where="ledger",
-                mend="Use that amount, or another name for the book",
-            )
+            openings.open_book(connection, self.book, opening_cash, now)
 
     def is_open(self) -> bool:
         """Whether the book is there."""
@@ -101,22 +81,18 @@ class Ledger:
             raise InvalidInput(f"there is no book {self.book!r}", where="ledger", mend="Open it first")
         return found
 
+    def opened_at(self) -> datetime:
+        """When the book was opened, by the clock of whoever did. Raises `InvalidInput` if it was not."""
+        with reading(self._engine) as connection:
+            return queries.opened_at(connection, self.book)
+
     def open_session(self, session: date, configuration: Mapping[str, Any], now: datetime) -> None:
         """Make a session with the configuration that its decisions depend on; nothing happens if it is there.
 
         Raises `InvalidInput` if it was opened with another configuration, or if that is not plain JSON.
         """
-        plain = _plain_json(configuration)
         with transaction(self._engine) as connection:
-            row = {"book": self.book, "session": session, "configuration": plain, "opened_at": now}
-            connection.execute(insert(schema.sessions).on_conflict_do_nothing(), row)
-            found = queries.configuration(connection, self.book, session)
-        if found != plain:
-            raise InvalidInput(
-                f"the session {session} of book {self.book!r} runs with another configuration",
-                where=", ".join(_differing(found or {}, plain)),
-                mend="Go on with the session's own configuration, or wait for the next session",
-            )
+            openings.open_session(connection, self.book, session, configuration, now)
 
     def session_configuration(self, session: date) -> dict[str, Any] | None:
         """The configuration of a session; None if it was not opened."""
@@ -126,12 +102,7 @@ class Ledger:
     def finish_session(self, session: date, now: datetime) -> None:
         """Note that a session is over; nothing happens if that is noted. Raises `InvalidInput` if it never began."""
         with transaction(self._engine) as connection:
-            sessions = schema.sessions.c
-            here = (sessions.book == self.book) & (sessions.session == session)
-            first = sa.func.coalesce(sessions.finished_at, now)
-            found = connection.execute(sa.update(schema.sessions).where(here).values(finished_at=first))
-            if found.rowcount == 0:
-                raise InvalidInput(f"the session {session} of book {self.book!r} was not opened", where="ledger")
+            openings.finish_session(connection, self.book, session, now)
 
     def last_session(self) -> SessionTimes | None:
         """The latest session that was opened; None if none was."""
@@ -195,6 +166,11 @@ class Ledger:
         with reading(self._engine) as connection:
             return commands.commands(connection, self.book, session)
 
+    def newest_command(self) -> int:
+        """The number of the newest command; 0 where there is none."""
+        with reading(self._engine) as connection:
+            return commands.newest(connection, self.book)
+
     def flatten_wanted(self, session: date) -> bool:
         """Whether a person wants everything sold and nothing entered for the rest of this session."""
         with reading(self._engine) as connection:
@@ -206,9 +182,13 @@ class Ledger:
             return commands.halted(connection, self.book)
 
     def accept(self, accepted: Acceptance) -> None:
-        """Record that a person accepts a difference between ledger and broker."""
+        """Record that a person accepts a difference between ledger and broker.
+
+        Shares that were sold and never held are taken out of the book with it: what is left of their sale stands in its
+        place. Raises `InvalidInput` if they are not there any more.
+        """
         with transaction(self._engine) as connection:
-            append.acceptance(connection, self.book, accepted)
+            booking.accept(connection, self.book, accepted)
 
     def acceptances(self) -> tuple[Acceptance, ...]:
         """The differences that a person has accepted, oldest first."""
@@ -263,6 +243,11 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.owners(connection, self.book)
 
+    def lives(self, owner: str) -> bool:
+        """Whether the process that has taken the book as `owner` is still connected. One that was killed is not."""
+        with reading(self._engine) as connection:
+            return fence.lives(connection, self.book, owner)
+
     def take(self, owner: str, times: LeaseTimes | None = None) -> Lease:
         """Take the book's shards for `owner`. Raises `NotOwner` while somebody else holds them."""
         return fence.take(self._engine, book=self.book, owner=owner, times=times)
@@ -276,16 +261,28 @@ class Ledger:
 
     # Cycles.
 
-    def record_cycle(self, record: CycleRecord, intents: Sequence[OrderIntent], ownership: Ownership) -> None:
+    def record_cycle(
+        self, record: CycleRecord, intents: Sequence[OrderIntent], ownership: Ownership, told: int | None = None
+    ) -> None:
         """Commit a cycle: what was seen, said and decided, and the intents in their order, all or nothing.
+
+        Args:
+            record: The cycle.
+            intents: What it sends.
+            ownership: Whoever records it owns the book.
+            told: The newest command of a person that was taken account of (`newest_command`). A later one is committed
+                after the cycle, and so is about its orders, or stops it. None: no command matters to it.
 
         Raises:
             NotOwner: `ownership` is not current, or its lease is about to end.
             Inconsistent: the bar or an intent is recorded already: read it back (`cycle`, `intents`).
+            Overtaken: A person has given a command since `told`.
         """
         self._ensure_own_book(ownership)
         with transaction(self._engine) as connection:
             fence.hold(connection, ownership)
+            if told is not None:
+                commands.require_newest(connection, self.book, told)
             append.cycle(connection, record, ownership)
             append.intents(connection, intents, ownership, record.header.session, record.decisions)
 
@@ -483,19 +480,3 @@ class Ledger:
     def _ensure_own_book(self, ownership: Ownership) -> None:
         if ownership.book != self.book:
             raise Inconsistent(f"an ownership of book {ownership.book} says nothing of book {self.book}")
-
-
-def _plain_json(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(configuration), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(
-            f"a session's configuration cannot be recorded: {error}",
-            where="configuration",
-            mend="give plain JSON values",
-        ) from error
-    return plain
-
-
-def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))

@@ -83,6 +83,17 @@ SELECT shard, epoch, owner, state, lease_until, lease_until > clock_timestamp() 
 FROM shards WHERE book = :book ORDER BY shard
 """)
 
+# The two halves of an advisory lock's key, as the database shows them.
+_LIVES: Final = sa.text("""
+/* owner_lives: whether the connection is still there that an identity was locked on */
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (classid::bigint << 32) | objid::bigint = :key
+)
+""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimes:
@@ -252,6 +263,11 @@ def take(engine: sa.Engine, *, book: str, owner: str, times: LeaseTimes | None =
 def hold(connection: sa.Connection, ownership: Ownership) -> None:
     """Make sure of `ownership` until the transaction of `connection` ends. Raises `NotOwner`."""
     _compare(connection, _HOLD, ownership)
+
+
+def lives(connection: sa.Connection, book: str, owner: str) -> bool:
+    """Whether the process that has taken `book` as `owner` is still connected. One that was killed is not."""
+    return bool(connection.execute(_LIVES, {"key": _identity_key(book, owner)}).scalar_one())
 
 
 def ensure_current(engine: sa.Engine, ownership: Ownership) -> None:

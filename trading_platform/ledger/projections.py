@@ -4,7 +4,7 @@ How a fill changes a book is `accounting`'s; this only hands it the ledger's fil
 The compiler comes with `accounting`, so import this module where a fold is made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,16 +19,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
-    """A book at one moment: positions by strategy and symbol (flat ones included), and cash in dollars."""
+    """A book at one moment: positions by strategy and symbol (flat ones included), and cash in dollars.
 
-    positions: dict[tuple[str, str], Position]
+    `uncovered` is what was sold and never held, as after a purchase that was busted (`accounting.average_cost`): nothing
+    is held there, and `cash` has what it was sold for. It is a break until a person accepts it (`Ledger.accept`).
+    """
+
+    positions: Mapping[tuple[str, str], Position]
     cash: Decimal
+    uncovered: tuple[Fill, ...] = ()
 
 
 def holdings(opening_cash: Decimal, fills: Iterable[Fill]) -> Holdings:
-    """Fold `fills`, oldest first, into positions and cash. Raises `Inconsistent` where more is sold than held."""
+    """Fold `fills`, oldest first, into positions and cash."""
+    return _go_on(Holdings(positions={}, cash=opening_cash), fills)
+
+
+def _go_on(before: Holdings, fills: Iterable[Fill]) -> Holdings:
     booked = tuple(fills)
-    return Holdings(positions=average_cost.fold(booked), cash=average_cost.cash(opening_cash, booked))
+    found = average_cost.fold_covered(
+        booked, average_cost.Folded(positions=before.positions, uncovered=before.uncovered)
+    )
+    return Holdings(positions=found.positions, cash=average_cost.cash(before.cash, booked), uncovered=found.uncovered)
 
 
 class CarriedHoldings:
@@ -50,8 +62,4 @@ class CarriedHoldings:
         if known != self._known:
             self._before = holdings(self._ledger.opening_cash(), self._ledger.fills_before(moment))
             self._known = known
-        since = self._ledger.fills_since(moment)
-        now = Holdings(
-            positions=average_cost.fold(since, self._before.positions), cash=average_cost.cash(self._before.cash, since)
-        )
-        return self._before, now
+        return self._before, _go_on(self._before, self._ledger.fills_since(moment))

@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from trading_platform.domain.decisions import Decision, TradingMode
+from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.orders import OrderEvent, OrderIntent, OrderStatus
 from trading_platform.domain.reports import Acceptance
 from trading_platform.ledger import rows
@@ -21,6 +22,11 @@ from trading_platform.ledger.rows import CycleHeader, CycleRecord
 _BOOK: Final = sa.text("""
 /* book: its opening cash */
 SELECT opening_cash FROM books WHERE book = :book
+""")
+
+_OPENED_AT: Final = sa.text("""
+/* opened_at: when a book was opened */
+SELECT opened_at FROM books WHERE book = :book
 """)
 
 _BOOKS: Final = sa.text("""
@@ -87,8 +93,12 @@ _INTENTS: Final = sa.text("""
 SELECT * FROM intents WHERE book = :book AND bar_time = :bar_time ORDER BY sequence
 """)
 
+# What was sent before there were several venues is at the only one that there was.
 _STATUS: Final = """
-SELECT intents.*, coalesce(last.state, 'intended') AS state, last.at AS since, known.broker_order_id, sent.venue,
+SELECT intents.*, coalesce(last.state, 'intended') AS state, last.at AS since, known.broker_order_id,
+       coalesce(sent.venue, CASE WHEN last.state IN (
+           'acknowledged', 'partially_filled', 'pending_cancel', 'pending_replace', 'unknown', 'filled'
+       ) THEN 'paper' END) AS venue,
        (SELECT coalesce(sum(quantity), 0)::bigint FROM standing_fills WHERE intent_id = intents.id) AS filled
 FROM intents
 LEFT JOIN LATERAL (SELECT state, at FROM order_events WHERE intent_id = intents.id
@@ -185,14 +195,15 @@ _PNL: Final = sa.text("""
 
    realised = what was sold for - what was bought for + cost of what is held. When nothing is held this needs no rule
    of cost. The cost of what is held is at average cost, a partial close taking floor(cost x quantity / held) in
-   1/10,000 dollar; it is worked out over the fills since the holding was last flat. */
+   1/10,000 dollar; it is worked out over the fills since the holding was last flat. Where one of these sells more than
+   is held then, it has no value here, and the pair is left out. */
 WITH RECURSIVE booked AS (
     SELECT strategy, symbol, side, quantity, price, fee,
            row_number() OVER pair AS n,
            sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END) OVER pair AS held
-    FROM standing_fills
+    FROM standing_fills AS fills
     WHERE book = :book AND (CAST(:until AS timestamptz) IS NULL OR executed_at < :until)
-    WINDOW pair AS (PARTITION BY strategy, symbol ORDER BY executed_at, serial)
+    WINDOW pair AS (PARTITION BY strategy, symbol ORDER BY executed_at, fills.side, serial)
 ), totals AS (
     SELECT strategy, symbol,
            coalesce(sum(quantity) FILTER (WHERE side = 'buy'), 0)::bigint AS bought_quantity,
@@ -207,13 +218,14 @@ WITH RECURSIVE booked AS (
     SELECT holding.strategy, holding.symbol, booked.n, holding.last_n, booked.held,
            CASE booked.side
                WHEN 'buy' THEN holding.cost + booked.quantity * booked.price * 10000
-               ELSE holding.cost - div(holding.cost * booked.quantity, holding.held)
+               ELSE CASE WHEN booked.held >= 0
+                    THEN holding.cost - div(holding.cost * booked.quantity, holding.held) END
            END
     FROM holding JOIN booked USING (strategy, symbol) WHERE booked.n = holding.n + 1
 )
 SELECT totals.strategy, totals.symbol, bought_quantity, sold_quantity, bought, sold, fees,
        round(cost / 10000, 4) AS cost, round(sold - bought + cost / 10000, 4) AS realised
-FROM totals JOIN holding USING (strategy, symbol) WHERE holding.n = totals.last_n
+FROM totals JOIN holding USING (strategy, symbol) WHERE holding.n = totals.last_n AND cost IS NOT NULL
 ORDER BY totals.strategy, totals.symbol
 """)
 
@@ -228,7 +240,7 @@ SELECT fills.execution_id, fills.intent_id, fills.strategy, fills.symbol, intent
        intents.decision_sequence, cycles.inputs_sha256, cycles.release
 FROM standing_fills AS fills JOIN intents ON intents.id = fills.intent_id
 LEFT JOIN cycles ON cycles.book = intents.book AND cycles.bar_time = intents.bar_time
-WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, serial
+WHERE fills.book = :book AND intents.session = :session ORDER BY executed_at, fills.side, serial
 """)
 
 
@@ -307,6 +319,14 @@ class Lineage:
 def opening_cash(connection: sa.Connection, book: str) -> Decimal | None:
     """The cash in dollars that a book was opened with; None if it was not."""
     return connection.execute(_BOOK, {"book": book}).scalar()
+
+
+def opened_at(connection: sa.Connection, book: str) -> datetime:
+    """When a book was opened. Raises `InvalidInput` if it was not."""
+    found: datetime | None = connection.execute(_OPENED_AT, {"book": book}).scalar()
+    if found is None:
+        raise InvalidInput(f"there is no book {book!r}", where="ledger", mend="Open it first")
+    return found
 
 
 def books(connection: sa.Connection) -> tuple[str, ...]:
@@ -443,7 +463,10 @@ def extremes(connection: sa.Connection, book: str, session: date) -> Extremes:
 
 
 def pnl(connection: sa.Connection, book: str, until: datetime | None) -> tuple[ProfitAndLoss, ...]:
-    """What each strategy made on each symbol by executions before `until`, worked out by the database alone."""
+    """What each strategy made on each symbol by executions before `until`, worked out by the database alone.
+
+    A pair of which more was sold than it held since it was last flat is left out: its cost is not known.
+    """
     found = connection.execute(_PNL, {"book": book, "until": until})
     return tuple(ProfitAndLoss(**row) for row in found.mappings())
 

@@ -294,6 +294,8 @@ fills = sa.Table(
     sa.CheckConstraint(one_of("side", Side), name="side"),
     sa.Index(None, "intent_id"),
     sa.Index(None, "book", "executed_at", "serial"),
+    # When a broker last executed something is asked each minute, of one that never has as well.
+    sa.Index(None, "book", "venue", "executed_at"),
     comment="Executions, each booked once. Positions and cash are folds of these. Append-only.",
 )
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.decisions import DecisionKind, Rule, Verdict
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.domain.fills import Position
+from trading_platform.domain.fills import Fill, Position
 from trading_platform.domain.orders import IntentKind, OrderState, OrderStatus, Side
 from trading_platform.ledger import fill_queries, queries
 from trading_platform.ledger.queries import ProfitAndLoss
@@ -153,6 +153,7 @@ class SessionFigures:
 
     `minutes` are its cycles, with the bars, equity, cash and mode of each. `unresolved` are its orders without an end.
     `positions` are what is held at its end, and `closing_cash` the cash then, both folds of the fills so far.
+    `uncovered` is what had been sold until then and never held (`accounting.average_cost`): `profit` leaves it out.
     """
 
     session: date
@@ -166,6 +167,7 @@ class SessionFigures:
     profit: tuple[SessionProfit, ...]
     closing_cash: Decimal
     cash: CashCheck
+    uncovered: tuple[Fill, ...] = ()
 
 
 def read(connection: sa.Connection, book: str, session: Session, marks: Mapping[str, Decimal]) -> SessionFigures:
@@ -204,6 +206,7 @@ def read(connection: sa.Connection, book: str, session: Session, marks: Mapping[
         profit=_profit(queries.pnl(connection, book, since), queries.pnl(connection, book, until), marks),
         closing_cash=closing.cash,
         cash=_cash_check(connection, book, opening, minutes[-1] if minutes else None),
+        uncovered=closing.uncovered,
     )
 
 

@@ -2,7 +2,7 @@
 
 What is still to be done is worked out anew each time (`standing`); here it is done, a pass after the other, each with a
 reconcile behind it: orders that certainly never left are ended, open ones are cancelled, entries before what is attached
-to them, and a holding is sold at the market once no other order in its symbol is open. A cycle and a command of a person
+to them, and a holding is sold at the market once no other order in its symbol is open at its broker. A cycle and a command of a person
 go through the same lines, so that either can go on where the other was broken off.
 
 **Never twice.** An intent's name has the command's row id in the place of the bar's time, and the oldest command that is
@@ -25,7 +25,15 @@ from trading_platform.domain.errors import DatabaseUnavailable, TemporaryError
 from trading_platform.domain.fills import Position
 from trading_platform.domain.ids import command_intent_id
 from trading_platform.domain.lifecycle import step
-from trading_platform.domain.orders import IntentKind, OrderIntent, OrderState, OrderType, Side
+from trading_platform.domain.orders import (
+    BrokerOrder,
+    IntentKind,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Side,
+)
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
 from trading_platform.orders.outbox import Outbox
@@ -39,10 +47,8 @@ ATTEMPTS: Final = 5
 _PASSES: Final = 5
 """Cancel entries, cancel what they leave, sell, sell a remainder, look."""
 
-_BATCH: Final = 8
-"""So many calls are made on one renewal of the lease."""
-
 _DOUBTFUL: Final = (OrderState.SENDING, OrderState.UNKNOWN)
+_PENDING: Final = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,21 +103,20 @@ class Clearing:
             self._why = {}
             if not found.commands or not self._pass(found, hold, reconciled):
                 break
-            reconciled = _together(reconciled, self._reconciler.run(hold(), entering=False))
+            reconciled = _together(reconciled, self._reconciler.run(hold(), entering=False, hold=hold))
             found = standing(self._ledger, day)
         return Cleared(reconciled=reconciled, commands=found.commands, left=tuple(self._left(found)))
 
     def _pass(self, found: Standing, hold: Callable[[], Ownership], reconciled: Reconciled) -> bool:
         """One pass. Returns whether anything has been done, so that it is worth looking again at once."""
         ended = self._end_unsent(found, hold)
-        intents = [*self._cancels(found, reconciled), *self._sales(found, reconciled)]
-        for start in range(0, len(intents), _BATCH):
-            ownership, batch = hold(), intents[start : start + _BATCH]
-            for session in dict.fromkeys(one.session for one in batch):
-                made = [one.intent for one in batch if one.session == session]
-                self._ledger.record_intents(session, made, ownership)
-                self._outbox.send(made, ownership)
-        return ended or bool(intents)
+        made = [*self._cancels(found, reconciled), *self._sales(found, reconciled)]
+        for one in made:
+            # Each on a renewed lease: a few slow answers take longer than one lasts.
+            ownership = hold()
+            self._ledger.record_intents(one.session, [one.intent], ownership)
+            self._outbox.send([one.intent], ownership)
+        return ended or bool(made)
 
     def _end_unsent(self, found: Standing, hold: Callable[[], Ownership]) -> bool:
         """End orders that have certainly never left, before anybody sends them."""
@@ -133,66 +138,73 @@ class Clearing:
             intent, commands = order.intent, found.cancelling(order)
             if not commands or order.state is OrderState.INTENDED:
                 continue
-            if order.state in _DOUBTFUL:
+            venue = self._venue(order, found)
+            if not self._routes.has(venue):
+                self._why[intent.id] = f"{venue} is not configured"
+            elif order.state in _DOUBTFUL:
                 self._why[intent.id] = "its outcome is not known yet"
             elif intent.parent in entries:
                 self._why[intent.id] = "the entry that it protects is still open"
             else:
                 shown = reconciled.view.orders.get(intent.id)
                 left = intent.quantity - order.filled if shown is None else shown.quantity - shown.filled
-                made = self._next(commands, intent, IntentKind.CANCEL, left)
+                pending = order.state in _PENDING
+                made = self._next(commands, intent, IntentKind.CANCEL, left, pending=pending)
                 if made is not None:
                     yield made
 
     def _sales(self, found: Standing, reconciled: Reconciled) -> Iterator["_Made"]:
-        """A sale for each holding in whose symbol nothing else is open."""
+        """A sale for each holding in whose symbol nothing else is open at its broker."""
         wanted = [one for one in found.held if found.selling(one) and one.quantity > found.exiting(one)]
         if not wanted:
             return
         if not self._market_is_open():
             self._why |= {_key(one): "the market is closed" for one in wanted}
             return
-        free: dict[tuple[str, str], int] = {}
+        at: dict[str, list[Position]] = {}
         for position in wanted:
-            venue = position.venue or self._routes.primary.name
-            why = self._blocked(position, venue, found, reconciled)
+            at.setdefault(position.venue or self._routes.primary.name, []).append(position)
+        for venue, there in at.items():
+            yield from self._sales_at(venue, there, found, reconciled)
+
+    def _sales_at(
+        self, venue: str, wanted: Sequence[Position], found: Standing, reconciled: Reconciled
+    ) -> Iterator["_Made"]:
+        configured = self._routes.has(venue)
+        shown = self._shown(venue) if configured and venue not in reconciled.report.away else None
+        if shown is None:
+            why = f"{venue} does not answer" if configured else f"{venue} is not configured"
+            self._why |= {_key(one): why for one in wanted}
+            return
+        orders = [one for one in found.orders if self._venue(one, found) == venue]
+        free = {one.symbol: shown.held[one.symbol] - _on_sale(orders, one.symbol) for one in wanted}
+        for position in wanted:
+            why = _blocked(position, orders, shown)
             if why:
                 self._why[_key(position)] = why
                 continue
-            place = (venue, position.symbol)
-            if place not in free:
-                shown = self._shown(venue)
-                if shown is None:
-                    self._why[_key(position)] = f"{venue} does not answer"
-                    continue
-                free[place] = shown.get(position.symbol, 0) - _on_sale(found, position.symbol)
-            quantity = min(position.quantity - found.exiting(position), free[place])
+            quantity = min(position.quantity - found.exiting(position), free[position.symbol])
             if quantity <= 0:
                 self._why[_key(position)] = f"{venue} shows nothing more of it to sell"
                 continue
             made = self._next(found.selling(position), position, IntentKind.EXIT, quantity)
             if made is not None:
-                free[place] -= quantity
+                free[position.symbol] -= quantity
                 yield made
 
-    def _blocked(self, position: Position, venue: str, found: Standing, reconciled: Reconciled) -> str:
-        """Why a holding cannot be sold at this moment; empty: it can."""
-        if venue in reconciled.report.away:
-            return f"{venue} does not answer"
-        ours = {one.intent.id: one for one in found.orders if one.intent.symbol == position.symbol}
-        others = [one for one in ours.values() if not is_sale(one)]
-        if others:
-            return "an order in it is still open"
-        shown = reconciled.view.orders.items()
-        stray = next((name for name, one in shown if one.symbol == position.symbol and name not in ours), None)
-        if stray is not None:
-            return f"the order {stray} works in it at the broker and not in the ledger: cancel it there"
-        return ""
+    def _venue(self, order: OrderStatus, found: Standing) -> str:
+        """The broker that an order is at, or goes to."""
+        if order.venue is not None:
+            return order.venue
+        mine = (order.intent.strategy, order.intent.symbol)
+        held = (one.venue for one in found.held if (one.strategy, one.symbol) == mine)
+        return next(held, None) or self._routes.primary.name
 
-    def _shown(self, venue: str) -> Counter[str] | None:
-        """What a broker shows as held; None: it cannot be asked."""
+    def _shown(self, venue: str) -> "_Shown | None":
+        """What a broker shows as held and working; None: it cannot be asked."""
+        broker = self._routes.broker(venue)
         try:
-            return Counter(self._routes.broker(venue).positions())
+            return _Shown(held=Counter(broker.positions()), working=broker.open_orders())
         except DatabaseUnavailable:
             raise
         except TemporaryError:
@@ -207,12 +219,19 @@ class Clearing:
         return session.open <= now < session.close
 
     def _next(
-        self, commands: Sequence[Command], of: OrderIntent | Position, kind: IntentKind, quantity: int
+        self,
+        commands: Sequence[Command],
+        of: OrderIntent | Position,
+        kind: IntentKind,
+        quantity: int,
+        *,
+        pending: bool = False,
     ) -> "_Made | None":
         """The next intent of this kind for an order or a holding; None while one is on its way, or none helps any more.
 
         After a sale that was filled whole comes the next leg, after what ended with quantity to do the next attempt
-        (Law 3). Where one command has tried often enough, a newer one tries again.
+        (Law 3); so after a cancel that the broker took, once the order is no longer `pending` and works on. Where one
+        command has tried often enough, a newer one tries again.
         """
         target = of.id if isinstance(of, OrderIntent) else ""
         subject, said = target or _key(of), ""
@@ -238,14 +257,17 @@ class Clearing:
                     self._tried.add(subject)
                     intent = self._intent(name, command, of, kind, quantity, leg=leg, attempt=attempt)
                     return _Made(intent=intent, session=self._session_of(command))
-                if not known.state.is_final or known.state is OrderState.APPLIED:
+                if not known.state.is_final or (known.state is OrderState.APPLIED and pending):
                     return None
-                if known.filled >= known.intent.quantity:
+                if known.state is OrderState.APPLIED:
+                    said = "the broker has taken its cancel, and it works on"
+                    attempt += 1
+                elif known.filled >= known.intent.quantity:
                     leg, attempt = leg + 1, 0
                 else:
-                    said = self._ledger.events(name)[-1].detail or known.state.value
+                    said = f"the broker refuses: {self._ledger.events(name)[-1].detail or known.state.value}"
                     attempt += 1
-        self._why[subject] = f"the broker refuses: {said}"
+        self._why[subject] = said
         return None
 
     def _intent(
@@ -306,13 +328,33 @@ class _Made:
     session: date
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What a broker shows at one moment."""
+
+    held: Counter[str]
+    working: tuple[BrokerOrder, ...]
+
+
 def _key(position: OrderIntent | Position) -> str:
     return f"{position.strategy} {position.symbol}"
 
 
-def _on_sale(found: Standing, symbol: str) -> int:
-    """Shares of a symbol that open sales of any strategy may still sell."""
-    return sum(one.intent.quantity - one.filled for one in found.orders if is_sale(one) and one.intent.symbol == symbol)
+def _blocked(position: Position, orders: Sequence[OrderStatus], shown: _Shown) -> str:
+    """Why a holding cannot be sold at this moment, by the open orders at its broker; empty: it can."""
+    if any(one.intent.symbol == position.symbol and not is_sale(one) for one in orders):
+        return "an order in it is still open"
+    ours = {one.intent.id for one in orders}
+    working = (one for one in shown.working if one.symbol == position.symbol)
+    stray = next((one.intent_id for one in working if one.intent_id not in ours), None)
+    if stray is not None:
+        return f"the order {stray} works in it at the broker and not in the ledger: cancel it there"
+    return ""
+
+
+def _on_sale(orders: Sequence[OrderStatus], symbol: str) -> int:
+    """Shares of a symbol that open sales of any strategy may still sell, among these orders."""
+    return sum(one.intent.quantity - one.filled for one in orders if is_sale(one) and one.intent.symbol == symbol)
 
 
 def _because(said: str, why: str) -> str:

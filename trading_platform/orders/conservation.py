@@ -89,6 +89,8 @@ def require_decided(decisions: Sequence[Decision], intents: Sequence[OrderIntent
         _require_side(intent)
         if intent.parent is not None:
             continue
+        if intent.kind is IntentKind.TARGET:
+            raise ConservationBroken(f"{_named(intent)} would go out by itself: a target is attached to an entry")
         origin = _decided(intent, _DECIDED_BY[intent.kind], intent.leg)
         if origin not in leaving:
             raise ConservationBroken(f"{_named(intent)} would go out, and nothing of the kind was decided: {origin}")
@@ -157,10 +159,13 @@ def _require_attached(intents: Sequence[OrderIntent]) -> None:
             raise ConservationBroken(f"a target would be attached to {_named(entries[name])}, and no stop beside it")
 
 
-def require_committed(calls: Sequence[Order | Change], committed: Mapping[str, OrderStatus]) -> None:
+def require_committed(
+    calls: Sequence[Order | Change], committed: Mapping[str, OrderStatus], doubtful: Collection[str] = ()
+) -> None:
     """Hold the calls that are about to be made against their intents as the ledger has them.
 
-    Each call is of a committed intent that has not been answered yet, and of each there is one. An order has that
+    Each call is of a committed intent that has not been answered yet, and of each there is one. It has not left either,
+    unless it is among the `doubtful`, whose broker takes an id once only. An order has that
     intent's symbol, side, type and prices, is for the day, and has at most its quantity; its attached stop and target are
     committed as this entry's, at their prices, and are at most as large. A change acts on the order that was named, and
     leaves at most as much of it.
@@ -174,7 +179,7 @@ def require_committed(calls: Sequence[Order | Change], committed: Mapping[str, O
             status = committed.get(name)
             if status is None:
                 raise ConservationBroken(f"intent {name} would go out, and the ledger has none of this id")
-            if status.state is not OrderState.INTENDED:
+            if status.state is not (OrderState.SENDING if name in doubtful else OrderState.INTENDED):
                 raise ConservationBroken(f"{_named(status.intent)} would go out again: it is {status.state}")
             if leaving[name] > 1:
                 raise ConservationBroken(f"{_named(status.intent)} would go out twice")
@@ -207,7 +212,7 @@ def _require_order(order: Order, committed: Mapping[str, OrderStatus]) -> None:
             raise ConservationBroken(
                 f"{_named(intent)} was committed with the {what} {known} and would go out with {shown}"
             )
-    if not intent.kind.is_order or intent.parent is not None:
+    if not intent.kind.is_order or intent.kind is IntentKind.TARGET or intent.parent is not None:
         raise ConservationBroken(f"{_named(intent)} would go out as an order of its own")
     if order.quantity > intent.quantity:
         raise ConservationBroken(

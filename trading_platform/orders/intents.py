@@ -44,6 +44,13 @@ class SessionOrders:
             and (status.intent.strategy, status.intent.symbol) == (decision.strategy, decision.symbol)
         )
 
+    def is_being_cancelled(self, status: OrderStatus) -> bool:
+        """Whether a cancel of an order has been decided and not been answered yet: another would be the same again."""
+        return any(
+            one.intent.kind is IntentKind.CANCEL and one.intent.target == status.intent.id and not one.state.is_final
+            for one in self.statuses
+        )
+
     def open_quantity(self, status: OrderStatus) -> int:
         """Shares of an order that may still fill: what the kernel was told of it, too."""
         return open_quantity(status, self.at_broker.get(status.intent.id), still_held(self.statuses))
@@ -104,6 +111,8 @@ class _Maker:
             yield self._make(decision, IntentKind.EXIT, OrderType.MARKET, decision.quantity, leg=decision.leg)
         elif decision.kind is DecisionKind.CANCEL_ENTRY:
             for leg, entry in enumerate(self._working.open_of(decision, IntentKind.ENTRY)):
+                if self._working.is_being_cancelled(entry):
+                    continue
                 quantity = self._working.open_quantity(entry)
                 yield self._make(decision, IntentKind.CANCEL, entry.intent.type, quantity, leg=leg, on=entry)
         else:

@@ -5,20 +5,20 @@ is about to leave is committed first, so that what stands as INTENDED has certai
 the socket the owner looks at its lease once more: who has lost it sends nothing, and its new owner's reconcile finds out
 what has arrived. What is held back for good (`day_orders`, an exit behind a stop) is recorded as rejected, with the
 reason; what has certainly not left stands as INTENDED again, and an entry is given to the backup.
+
+**What is sent a second time** (`Outbox.resend`) may be doubtful: its first sending may still arrive. Such an order goes to
+the broker that may have it and to no other, and it never comes to stand as INTENDED, REJECTED or anything else that says
+that it is nowhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Final
 
 from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.errors import ConservationBroken, Inconsistent
-from trading_platform.domain.fills import Position
-from trading_platform.domain.ids import intent_id
 from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
     Accepted,
@@ -34,66 +34,18 @@ from trading_platform.domain.orders import (
     OrderState,
     OrderStatus,
     Rejected,
+    Unknown,
 )
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
+from trading_platform.orders.batch import Batch, Call, changed_by, exits_after, reduced_before
 from trading_platform.orders.conservation import Change, require_committed
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.routing import Key, Routes
 
-_NOT_TAKEN: Final = (OrderState.INTENDED, OrderState.SENDING, OrderState.REJECTED)
+_NOT_REDUCED: Final = "withheld: the resting stop could not be reduced"
+_AGAIN: Final = "it has not arrived yet"
 _PENDING: Final = {IntentKind.CANCEL: OrderState.PENDING_CANCEL, IntentKind.REDUCE: OrderState.PENDING_REPLACE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One call to a broker: the intents that its answer is about, what is attached last, and what goes out."""
-
-    intents: tuple[OrderIntent, ...]
-    goes_out: Order | Change
-
-    @property
-    def intent(self) -> OrderIntent:
-        return self.intents[0]
-
-
-class _Sending:
-    """What is known of the intents that are being sent, and of what they act on."""
-
-    def __init__(self, ledger: Ledger, calls: Sequence[_Call]) -> None:
-        self._ledger = ledger
-        names = {one.id for call in calls for one in call.intents}
-        names |= {call.goes_out.target for call in calls if isinstance(call.goes_out, Change)}
-        names |= {name for call in calls for name in _earlier_legs(call.intent)}
-        self.statuses: Mapping[str, OrderStatus] = ledger.orders_by_id(sorted(names))
-        self.pending: dict[str, OrderState] = {}
-        """Orders that wait for a change of theirs, and how that is called."""
-        self._homes: dict[str, str] = {}
-
-    def note_home(self, entry: OrderIntent, venue: str) -> None:
-        """Note that a broker has an entry, or may have it."""
-        self._homes[entry.id] = venue
-
-    def home(self, entry: OrderIntent) -> str | None:
-        """The broker that has an earlier leg of the same entry, or may have it: one holding is at one broker."""
-        for name in _earlier_legs(entry):
-            status = self.statuses.get(name)
-            taken = status is not None and status.state not in _NOT_TAKEN
-            home = self._homes.get(name) or (status.venue if status is not None and taken else None)
-            if home is not None:
-                return home
-        return None
-
-    def target_beside(self, stop: OrderIntent) -> OrderStatus | None:
-        """The target that is attached to the same entry as a stop, if there is one."""
-        if stop.parent is None:
-            return None
-        name = _name_of(stop, IntentKind.TARGET, stop.leg)
-        return self._ledger.orders_by_id([name]).get(name)
-
-    @cached_property
-    def positions(self) -> Mapping[Key, Position]:
-        return self._ledger.holdings().positions
 
 
 class Outbox:
@@ -108,6 +60,19 @@ class Outbox:
         self._calendar = calendar
         self._deadline = deadline
 
+    def resend(self, intents: Sequence[OrderIntent], ownership: Ownership, doubtful: Collection[str]) -> int:
+        """Send what an earlier run has committed. Returns how many calls the brokers got.
+
+        What was decided together may not be sent together any more: an exit does not go out unless every reduction that
+        was decided with it has been made. Raises as `send` does.
+
+        Args:
+            intents: They stand as INTENDED, or are among the doubtful.
+            ownership: Whoever sends owns the book.
+            doubtful: The ids of those that stand as SENDING and may have left: their broker takes an id once only.
+        """
+        return self._send_all(intents, ownership, frozenset(doubtful), again=True)
+
     def send(self, intents: Sequence[OrderIntent], ownership: Ownership) -> int:
         """Send committed intents that stand as INTENDED, in their order. Returns how many calls the brokers got.
 
@@ -121,60 +86,104 @@ class Outbox:
             NotOwner: The lease is lost or too short; what was not sent is found absent by its owner's reconcile.
             ConservationBroken: Something in it is not as it was committed, or was sent before; nothing was sent.
         """
+        return self._send_all(intents, ownership, frozenset(), again=False)
+
+    def _send_all(
+        self, intents: Sequence[OrderIntent], ownership: Ownership, doubtful: frozenset[str], *, again: bool
+    ) -> int:
         calls = tuple(_calls(intents))
         if not calls:
             return 0
-        sending = _Sending(self._ledger, calls)
+        batch = Batch(self._ledger, calls, doubtful, self._decided_with(calls, again=again))
         try:
-            require_committed([call.goes_out for call in calls], sending.statuses)
+            require_committed([call.goes_out for call in calls], batch.statuses, doubtful)
         except ConservationBroken:
             # Who has lost the book finds that its successor has sent them: that is no breach.
             self._ledger.ensure_owner(ownership)
             raise
-        over = [call for call in calls if self._is_over(call.intent)]
-        leaving = [
-            (call, self._routes.venue(call.intent, sending.statuses, lambda: sending.positions))
-            for call in calls
-            if not self._is_over(call.intent)
-        ]
-        self._refuse(over, "withheld: its session has closed, and the order would wait for the next one", ownership)
-        self._note_leaving(leaving, sending, ownership)
+        leaving = self._leaving(calls, batch, ownership)
+        protecting = reduced_before(leaving, batch)
+        self._note_leaving(leaving, batch, ownership)
         sent = 0
-        not_free: dict[Key, str] = {}
-        reduced: dict[Key, list[OrderStatus]] = {}
-        for call, venue in leaving:
-            intent = call.intent
-            key = (intent.strategy, intent.symbol)
-            if intent.kind is IntentKind.EXIT and key in not_free:
-                self._refuse([call], not_free[key], ownership, OrderState.SENDING)
+        for place, (call, venue) in enumerate(leaving):
+            if call.intent.id in batch.withheld:
                 continue
-            if intent.kind is IntentKind.EXIT and not self._are_booked(reduced.get(key, ()), venue, sending):
+            stops = protecting.setdefault(call.key, [])
+            if call.intent.kind is IntentKind.EXIT and not self._are_booked(stops, venue, batch):
                 said = "withheld: what protected it may have sold in the meantime"
-                self._refuse([call], said, ownership, OrderState.SENDING)
+                self._ledger.append_events(self._held_back([call], said, batch), ownership)
                 continue
             self._ledger.ensure_owner(ownership)
-            answer = self._send(call, venue, sending, ownership)
+            answer = self._send(call, venue, batch, ownership)
             sent += not isinstance(answer, NotSent)
-            if intent.kind is IntentKind.REDUCE and not isinstance(answer, Accepted):
-                not_free.setdefault(key, "withheld: the resting stop could not be reduced")
-            elif intent.kind is IntentKind.CANCEL and self._puts_up_protection(call, venue, sending):
-                not_free.setdefault(key, "withheld: to cancel its entry puts up what protects the same shares")
-            elif intent.kind is IntentKind.REDUCE and (stop := _changed(call, sending)) is not None:
-                reduced.setdefault(key, []).append(stop)
-            # That the broker has it stays true. That it has not may be of an earlier sending than the successor's.
-            fenced = ownership if isinstance(answer, Rejected | NotSent) else None
-            self._ledger.append_events(self._outcome(call, answer, sending), fenced)
+            if call.intent.kind is IntentKind.REDUCE and (stop := changed_by(call, batch)) is not None:
+                stops.append(stop)
+            # With the outcome is recorded what it keeps back: who comes after this process must not send that alone.
+            why = self._keeps_exits_back(call, answer, venue, batch)
+            kept = exits_after(leaving[place + 1 :], call, batch) if why else []
+            events = [*self._outcome(call, answer, batch), *self._held_back(kept, why, batch)]
+            # That the broker has it stays true. All else may be of an earlier sending than the successor's.
+            fenced = None if isinstance(answer, Accepted) and not kept else ownership
+            self._ledger.append_events(events, fenced)
         return sent
 
-    def _puts_up_protection(self, call: _Call, venue: str, sending: _Sending) -> bool:
+    def _decided_with(self, calls: Sequence[Call], *, again: bool) -> Iterator[OrderIntent]:
+        """What was decided with the intents that are sent, where that has a weight: an entry's legs, an exit's changes."""
+        wanted = {IntentKind.ENTRY} if self._routes.backup is not None else set[IntentKind]()
+        if again:
+            wanted.add(IntentKind.EXIT)
+        for bar_time in sorted({call.intent.bar_time for call in calls if call.intent.kind in wanted}):
+            yield from self._ledger.intents(bar_time)
+
+    def _leaving(self, calls: Sequence[Call], batch: Batch, ownership: Ownership) -> list[tuple[Call, str]]:
+        """The calls that are to be made, each with its broker. What cannot be made is recorded as held back."""
+        leaving: list[tuple[Call, str]] = []
+        held_back: list[OrderEvent] = []
+        stranded: set[Key] = set()
+        for call in calls:
+            venue = self._venue(call, batch)
+            why = ""
+            if self._is_over(call.intent):
+                why = "withheld: its session has closed, and the order would wait for the next one"
+            elif not self._routes.has(venue):
+                why = f"withheld: it belongs to the broker {venue}, which is not configured"
+                if call.intent.kind is IntentKind.REDUCE:
+                    stranded.add(call.key)
+            elif call.intent.kind is IntentKind.EXIT and (
+                call.key in stranded
+                or any(one.state is not OrderState.APPLIED for one in batch.reductions(call.intent))
+            ):
+                why = _NOT_REDUCED
+            if why:
+                held_back += self._held_back([call], why, batch, OrderState.INTENDED)
+            else:
+                leaving.append((call, venue))
+        self._ledger.append_events(held_back, ownership)
+        return leaving
+
+    def _venue(self, call: Call, batch: Batch) -> str:
+        """The name of the broker that a call goes to first."""
+        entering = call.intent.kind is IntentKind.ENTRY and call.intent.id not in batch.doubtful
+        home = batch.home(call.intent) if entering else None
+        return home or self._routes.venue(call.intent, batch.statuses, lambda: batch.positions)
+
+    def _keeps_exits_back(self, call: Call, answer: Answer, venue: str, batch: Batch) -> str:
+        """Why no exit of the same strategy and symbol goes out after this call; empty: it may."""
+        if call.intent.kind is IntentKind.REDUCE and not isinstance(answer, Accepted):
+            return _NOT_REDUCED
+        if call.intent.kind is IntentKind.CANCEL and self._puts_up_protection(call, venue, batch):
+            return "withheld: to cancel its entry puts up what protects the same shares"
+        return ""
+
+    def _puts_up_protection(self, call: Call, venue: str, batch: Batch) -> bool:
         """Whether what a cancelled entry has filled gets its stop by the cancel, for as many shares as it is."""
-        entry = _changed(call, sending)
+        entry = changed_by(call, batch)
         follows = self._routes.broker(venue).capabilities.legs_follow_fills
         return entry is not None and entry.filled > 0 and not follows
 
-    def _are_booked(self, stops: Sequence[OrderStatus], venue: str, sending: _Sending) -> bool:
+    def _are_booked(self, stops: Sequence[OrderStatus], venue: str, batch: Batch) -> bool:
         """Whether reduced stops, and the targets beside them, have certainly sold no more than is booked."""
-        targets = (sending.target_beside(stop.intent) for stop in stops)
+        targets = (batch.target_beside(stop.intent) for stop in stops)
         for one in (*stops, *(target for target in targets if target is not None)):
             found = self._routes.broker(venue).find(one.intent.id)
             if not isinstance(found, Found) or found.order.filled > one.filled:
@@ -185,39 +194,47 @@ class Outbox:
         """Whether an order is not sent at all any more. To cancel or reduce never waits for another day."""
         return intent.kind.is_order and is_over(intent, self._clock.now(), self._calendar)
 
-    def _refuse(
-        self, calls: Sequence[_Call], reason: str, ownership: Ownership, state: OrderState = OrderState.INTENDED
-    ) -> None:
-        """Record what is held back for good."""
-        now = self._clock.now()
-        self._ledger.append_events(
-            [step(one.id, state, OrderState.REJECTED, at=now, detail=reason) for call in calls for one in call.intents],
-            ownership,
-        )
+    def _held_back(
+        self, calls: Sequence[Call], reason: str, batch: Batch, state: OrderState = OrderState.SENDING
+    ) -> list[OrderEvent]:
+        """The end of what does not go out. What may have left before does not end by that: its outcome is not known."""
+        now, events = self._clock.now(), list[OrderEvent]()
+        for call in calls:
+            batch.withheld.add(call.intent.id)
+            for one in call.intents:
+                doubtful = one.id in batch.doubtful
+                then = OrderState.UNKNOWN if doubtful else OrderState.REJECTED
+                events.append(step(one.id, OrderState.SENDING if doubtful else state, then, at=now, detail=reason))
+        return events
 
-    def _note_leaving(self, leaving: Sequence[tuple[_Call, str]], sending: _Sending, ownership: Ownership) -> None:
+    def _note_leaving(self, leaving: Sequence[tuple[Call, str]], batch: Batch, ownership: Ownership) -> None:
         """Commit that these are about to leave, and that the orders that they change wait for that."""
         if not leaving:
             return
         now, events = self._clock.now(), []
         for call, venue in leaving:
-            events += [
-                step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue=venue) for one in call.intents
-            ]
-            changed = _changed(call, sending)
-            if changed is None or changed.intent.id in sending.pending:
+            for one in call.intents:
+                if one.id in batch.doubtful:
+                    # In the one commit: how long it may still arrive counts from its latest batch.
+                    events.append(step(one.id, OrderState.SENDING, OrderState.INTENDED, at=now, detail=_AGAIN))
+                events.append(step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue=venue))
+            changed = changed_by(call, batch)
+            if changed is None or changed.intent.id in batch.pending:
                 continue
             pending = _PENDING[call.intent.kind]
             if can_follow(changed.state, pending):
                 events.append(step(changed.intent.id, changed.state, pending, at=now))
-                sending.pending[changed.intent.id] = pending
+                batch.pending[changed.intent.id] = pending
         self._ledger.note_sending(events, ownership)
 
-    def _send(self, call: _Call, venue: str, sending: _Sending, ownership: Ownership) -> Answer:
-        """Send an entry to where its earlier legs are, else to the primary or then its backup; the rest to `venue`."""
-        if call.intent.kind is not IntentKind.ENTRY:
+    def _send(self, call: Call, venue: str, batch: Batch, ownership: Ownership) -> Answer:
+        """Send an entry to where its other legs are, else to the primary or then its backup; the rest to `venue`.
+
+        What may have left before goes nowhere else, whatever `venue` says to it now.
+        """
+        if call.intent.kind is not IntentKind.ENTRY or call.intent.id in batch.doubtful:
             return self._call(self._routes.broker(venue), call)
-        home, backup = sending.home(call.intent), self._routes.backup
+        home, backup = batch.home(call.intent), self._routes.backup
         if home is not None and home != venue:
             venue = home
             answer = self._send_elsewhere(call, f"another order of its entry is at {home}", venue, ownership)
@@ -228,10 +245,10 @@ class Outbox:
                 venue = backup.name
                 answer = self._send_elsewhere(call, answer.reason, venue, ownership)
         if not isinstance(answer, NotSent | Rejected):
-            sending.note_home(call.intent, venue)
+            batch.note_home(call.intent, venue)
         return answer
 
-    def _send_elsewhere(self, call: _Call, reason: str, venue: str, ownership: Ownership) -> Answer:
+    def _send_elsewhere(self, call: Call, reason: str, venue: str, ownership: Ownership) -> Answer:
         """What has certainly not been taken goes, as the same intent and under the same id, to another broker."""
         now = self._clock.now()
         self._ledger.note_sending(
@@ -248,48 +265,25 @@ class Outbox:
         self._ledger.ensure_owner(ownership)
         return self._call(self._routes.broker(venue), call)
 
-    def _call(self, broker: Broker, call: _Call) -> Answer:
+    def _call(self, broker: Broker, call: Call) -> Answer:
         deadline = self._clock.now() + self._deadline
         if isinstance(call.goes_out, Order):
             return broker.submit(call.goes_out, deadline)
         return _change(broker, call.intent.kind, call.goes_out, deadline)
 
-    def _outcome(self, call: _Call, answer: Answer, sending: _Sending) -> list[OrderEvent]:
+    def _outcome(self, call: Call, answer: Answer, batch: Batch) -> list[OrderEvent]:
         """What an answer means for the intents that were sent, and for the order that they change."""
         now = self._clock.now()
-        events = [_event(one, answer, now) for one in call.intents]
-        changed = _changed(call, sending)
+        events = [_event(one, answer, now, doubtful=one.id in batch.doubtful) for one in call.intents]
+        changed = changed_by(call, batch)
         # A cancelled order ends when it is seen ended; of a change that is not known, too, the order itself will tell.
         settled = isinstance(answer, Rejected | NotSent) or (
             isinstance(answer, Accepted) and call.intent.kind is IntentKind.REDUCE
         )
-        if changed is not None and settled and changed.intent.id in sending.pending:
+        if changed is not None and settled and changed.intent.id in batch.pending:
             working = OrderState.PARTIALLY_FILLED if changed.filled else OrderState.ACKNOWLEDGED
-            events.append(step(changed.intent.id, sending.pending.pop(changed.intent.id), working, at=now))
+            events.append(step(changed.intent.id, batch.pending.pop(changed.intent.id), working, at=now))
         return events
-
-
-def _earlier_legs(intent: OrderIntent) -> list[str]:
-    """The names of the orders of the same entry that leave before this one."""
-    return [_name_of(intent, intent.kind, leg) for leg in range(intent.leg)] if intent.kind is IntentKind.ENTRY else []
-
-
-def _name_of(intent: OrderIntent, kind: IntentKind, leg: int) -> str:
-    """The name of an order of the same decision that is never tried again."""
-    return intent_id(
-        book=intent.book,
-        strategy=intent.strategy,
-        symbol=intent.symbol,
-        bar_time=intent.bar_time,
-        kind=kind.value,
-        leg=leg,
-        attempt=0,
-    )
-
-
-def _changed(call: _Call, sending: _Sending) -> OrderStatus | None:
-    """The order that a call changes, as it stood before; None for a new order."""
-    return sending.statuses.get(call.goes_out.target) if isinstance(call.goes_out, Change) else None
 
 
 def _change(broker: Broker, kind: IntentKind, change: Change, deadline: datetime) -> Answer:
@@ -308,7 +302,7 @@ def _change(broker: Broker, kind: IntentKind, change: Change, deadline: datetime
     return answer
 
 
-def _calls(intents: Sequence[OrderIntent]) -> Iterator[_Call]:
+def _calls(intents: Sequence[OrderIntent]) -> Iterator[Call]:
     """What the intents come to at a broker, in their order. Raises `Inconsistent` for one that cannot be sent."""
     attached: dict[str, list[OrderIntent]] = {}
     for intent in intents:
@@ -319,9 +313,9 @@ def _calls(intents: Sequence[OrderIntent]) -> Iterator[_Call]:
             continue
         if intent.kind.is_order:
             legs = tuple(attached.get(intent.id, ()))
-            yield _Call(intents=(intent, *legs), goes_out=_order(intent, legs))
+            yield Call(intents=(intent, *legs), goes_out=_order(intent, legs))
         else:
-            yield _Call(intents=(intent,), goes_out=_change_of(intent))
+            yield Call(intents=(intent,), goes_out=_change_of(intent))
 
 
 def _change_of(intent: OrderIntent) -> Change:
@@ -353,13 +347,14 @@ def _order(intent: OrderIntent, legs: Sequence[OrderIntent]) -> Order:
     )
 
 
-def _event(intent: OrderIntent, answer: Answer, at: datetime) -> OrderEvent:
+def _event(intent: OrderIntent, answer: Answer, at: datetime, *, doubtful: bool) -> OrderEvent:
     state = OrderState.SENDING
     if isinstance(answer, Accepted):
         then = OrderState.ACKNOWLEDGED if intent.kind.is_order else OrderState.APPLIED
         own = answer.broker_order_id if intent.parent is None else None
         return step(intent.id, state, then, at=at, broker_order_id=own)
-    if isinstance(answer, Rejected):
-        return step(intent.id, state, OrderState.REJECTED, at=at, detail=answer.reason)
-    then = OrderState.INTENDED if isinstance(answer, NotSent) else OrderState.UNKNOWN
+    # What is said of a second sending says nothing of the first.
+    if isinstance(answer, Unknown) or doubtful:
+        return step(intent.id, state, OrderState.UNKNOWN, at=at, detail=answer.reason)
+    then = OrderState.REJECTED if isinstance(answer, Rejected) else OrderState.INTENDED
     return step(intent.id, state, then, at=at, detail=answer.reason)

@@ -2,22 +2,26 @@
 
 In this order: executions are booked, each once (Law 5); intents without an answer are looked up by their id; what the
 broker has certainly never had is sent, if its time has not passed and it still fits what is held; orders that the
-broker no longer works are ended; and orders, positions and cash are compared. What does not agree is a `Break`, and no
-entry is made in its symbol, until a person accepts the difference. More orders or shares at the broker than were
+broker no longer works are ended; and orders, positions and cash are compared (`breaks`). What does not agree is a `Break`,
+and no entry is made in its symbol, until a person accepts the difference. More orders or shares at the broker than were
 intended are one as well (rule 13): what was sent twice, by whomever, shows here.
+
+What is found out is recorded as it is found: whoever loses the book to a slow broker loses little of it, and its next
+reconcile goes on from there.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from time import perf_counter
 from typing import Final, TypeVar
 
 from trading_platform.brokers.broker import Broker
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.clock import Clock
-from trading_platform.domain.errors import DatabaseUnavailable, TemporaryError
+from trading_platform.domain.errors import DatabaseUnavailable, NotOwner, TemporaryError
 from trading_platform.domain.fills import agrees
 from trading_platform.domain.lifecycle import can_follow, step
 from trading_platform.domain.orders import (
@@ -33,9 +37,19 @@ from trading_platform.domain.orders import (
     Side,
     Unknown,
 )
-from trading_platform.domain.reports import Break, ReconcileReport, Subject
+from trading_platform.domain.reports import Break, ReconcileReport
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import Ownership
+from trading_platform.orders.breaks import (
+    Acceptances,
+    Comparison,
+    VenueView,
+    forgotten,
+    not_ours,
+    otherwise_filled,
+    out_of_reach,
+    stray,
+)
 from trading_platform.orders.day_orders import is_over
 from trading_platform.orders.outbox import Outbox
 from trading_platform.orders.routing import Key, Routes
@@ -43,22 +57,12 @@ from trading_platform.orders.routing import Key, Routes
 _OVERLAP: Final = timedelta(days=1)
 """Executions are asked for again from so long before the newest one booked: a broker may report one late."""
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-ACCOUNT: Final = "*"
-"""Stands for the account as a whole where a break is not about one symbol."""
+_SLOW: Final = 1.0
+"""After so many seconds of questions what was found out is recorded, and the lease renewed."""
 
 _UNANSWERED: Final = (OrderState.INTENDED, OrderState.SENDING, OrderState.UNKNOWN)
 _PENDING: Final = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueView:
-    """What one broker showed."""
-
-    orders: tuple[BrokerOrder, ...]
-    positions: Mapping[str, int]
-    cash: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,38 @@ class Reconciled:
 
     report: ReconcileReport
     view: BrokerView
+
+
+class _Steps:
+    """Steps in the lives of orders, recorded while they are found out.
+
+    Raises `NotOwner` where the book was lost, though it may have been taken anew: then it is not known any more.
+    """
+
+    def __init__(self, ledger: Ledger, ownership: Ownership, hold: Callable[[], Ownership] | None) -> None:
+        self._ledger, self._ownership, self._hold = ledger, ownership, hold
+        self._waiting: list[OrderEvent] = []
+        # A stopwatch, which tells no time.
+        self._since = perf_counter()
+
+    @property
+    def ownership(self) -> Ownership:
+        """What the book was taken at."""
+        return self._ownership
+
+    def add(self, *steps: OrderEvent) -> None:
+        """Take steps in, and record them if questions have taken long."""
+        self._waiting += steps
+        if perf_counter() - self._since >= _SLOW:
+            self.record()
+
+    def record(self) -> None:
+        """Record what was taken in, with a lease that lasts."""
+        if self._hold is not None and perf_counter() - self._since >= _SLOW and self._hold() != self._ownership:
+            raise NotOwner(f"the book {self._ownership.book} was lost while the brokers were asked")
+        self._ledger.append_events(self._waiting, self._ownership)
+        self._waiting = []
+        self._since = perf_counter()
 
 
 class Reconciler:
@@ -99,16 +135,19 @@ class Reconciler:
         self._clock = clock
         self._calendar = calendar
         self._outbox = outbox
-        self._cash_tolerance = cash_tolerance
+        self._comparison = Comparison(ledger=ledger, routes=routes, cash_tolerance=cash_tolerance)
         self._away: dict[str, TemporaryError] = {}
         self._entering = True
 
-    def run(self, ownership: Ownership, *, entering: bool = True) -> Reconciled:
+    def run(
+        self, ownership: Ownership, *, entering: bool = True, hold: Callable[[], Ownership] | None = None
+    ) -> Reconciled:
         """Reconcile once. A broker that cannot be asked is left as it is believed to be, and told of.
 
         Args:
             ownership: Whoever reconciles owns the book.
             entering: Whether an entry that was committed and has never left may still be sent; otherwise it is ended.
+            hold: Renews the lease where brokers are slow, and says what is owned.
 
         Raises:
             NotOwner: Something had to be sent or recorded, and the lease is lost.
@@ -118,7 +157,8 @@ class Reconciler:
         self._entering = entering
         # What was filled in the meantime is booked first: what is sent depends on what is held.
         booked, _ = self._book_executions()
-        looked_up, resent = self._settle_unanswered(ownership)
+        steps = _Steps(self._ledger, ownership, hold)
+        looked_up, resent = self._settle_unanswered(steps)
         closed = 0
         views: dict[str, VenueView] = {}
         breaks: tuple[Break, ...] = ()
@@ -126,11 +166,11 @@ class Reconciler:
         for _ in range(2):
             booked_now, strays = self._book_executions()
             views = {broker.name: view for broker in self._here() if (view := self._asked(broker, _look)) is not None}
-            closed_now, lost = self._end_orders(views, ownership)
+            closed_now, lost = self._end_orders(views, steps)
             closed += closed_now
             booked += booked_now
-            found = (*strays, *lost, *self._surplus(views), *self._compare(views))
-            breaks = self._not_accepted(found)
+            found = (*strays, *lost, *self._comparison.surplus(views), *self._comparison.differences(views))
+            breaks = self._comparison.not_accepted(found, views, self._clock.now())
             if not breaks:
                 break
         if not views:
@@ -165,7 +205,7 @@ class Reconciler:
             self._away[broker.name] = error
             return None
 
-    def _settle_unanswered(self, ownership: Ownership) -> tuple[int, int]:
+    def _settle_unanswered(self, steps: _Steps) -> tuple[int, int]:
         """Look up what has no answer, record what is found, and send what the broker has certainly never had."""
         open_orders = self._ledger.open_orders()
         waiting = [status for status in open_orders if status.state in _UNANSWERED]
@@ -173,29 +213,34 @@ class Reconciler:
             return 0, 0
         sellable = self._sellable(open_orders)
         sent = {status.intent.id: status for status in open_orders}
-        events: list[OrderEvent] = []
+        newest = {_change(status.intent): status.intent.id for status in waiting}
         to_send: dict[str, OrderIntent] = {}
+        doubtful: set[str] = set()
         looked_up = 0
         for status in waiting:
             intent = status.intent
             if intent.parent in to_send:
-                to_send[intent.id] = intent
-                events += self._back_to_intended(status)
-                continue
-            broker = self._routes.broker(self._routes.venue(intent, sent, lambda: self._ledger.holdings().positions))
-            if broker.name in self._away:
-                continue
-            looked_up += intent.kind.is_order
-            then, detail = self._fate(status, broker, sellable)
+                then, detail = OrderState.INTENDED, ""
+            else:
+                venue = self._routes.venue(intent, sent, lambda: self._ledger.holdings().positions)
+                if venue in self._away:
+                    continue
+                looked_up += intent.kind.is_order
+                then, detail = self._fate(status, venue, sellable, is_newest=newest[_change(intent)] == intent.id)
+                if intent.kind is IntentKind.EXIT and not then.is_final:
+                    sellable[intent.strategy, intent.symbol] -= intent.quantity - status.filled
             if then is OrderState.INTENDED:
                 to_send[intent.id] = intent
-                events += self._back_to_intended(status)
-            elif then is not status.state:
-                events.append(
-                    step(intent.id, status.state, then, at=self._clock.now(), detail=detail, venue=broker.name)
+                may_arrive = (
+                    status.state is OrderState.SENDING and intent.kind.is_order and self._may_still_arrive(status)
                 )
-        self._ledger.append_events(events, ownership)
-        return looked_up, self._outbox.send(tuple(to_send.values()), ownership)
+                doubtful |= {intent.id} if may_arrive else set()
+                steps.add(*([] if may_arrive else self._back_to_intended(status)))
+            elif then is not status.state:
+                at = self._clock.now()
+                steps.add(step(intent.id, status.state, then, at=at, detail=detail, venue=venue))
+        steps.record()
+        return looked_up, self._outbox.resend(tuple(to_send.values()), steps.ownership, doubtful)
 
     def _back_to_intended(self, status: OrderStatus) -> list[OrderEvent]:
         """What was about to leave and has certainly not arrived is sent as if for the first time."""
@@ -207,7 +252,7 @@ class Reconciler:
             )
         ]
 
-    def _sellable(self, open_orders: Sequence[OrderStatus]) -> dict[Key, int]:
+    def _sellable(self, open_orders: Sequence[OrderStatus]) -> Counter[Key]:
         """Shares held by strategy and symbol, less those that answered exits may still sell."""
         found: Counter[Key] = Counter()
         for one in self._ledger.held():
@@ -218,14 +263,17 @@ class Reconciler:
                 found[key] -= status.intent.quantity - status.filled
         return found
 
-    def _fate(self, status: OrderStatus, broker: Broker, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
+    def _fate(
+        self, status: OrderStatus, venue: str, sellable: Mapping[Key, int], *, is_newest: bool
+    ) -> tuple[OrderState, str]:
         """What becomes of an intent without an answer; INTENDED: it is to be sent."""
         intent, unsent = status.intent, status.state is not OrderState.UNKNOWN
         if not intent.kind.is_order:
-            # To cancel or reduce twice is to do it once, and what is still needed is decided anew from what is there.
-            if self._is_over(intent):
-                return OrderState.EXPIRED, "its session is over"
-            return (OrderState.INTENDED, "") if unsent else (OrderState.REJECTED, "the outcome is not known")
+            return self._fate_of_change(status, venue, is_newest=is_newest)
+        if not self._routes.has(venue):
+            # What has not left is held back where it would leave.
+            return status.state, ""
+        broker = self._routes.broker(venue)
         found = self._look_up(status, broker)
         if isinstance(found, Found):
             refused = found.order.state is OrderState.REJECTED
@@ -239,9 +287,20 @@ class Reconciler:
         fate = self._fate_of_absent(status, sellable)
         # Where an id is taken once only, the same order can be sent again though its first sending may still arrive.
         again = fate[0] is OrderState.INTENDED and broker.capabilities.refuses_repeated_ids
-        if self._may_still_arrive(status, broker) and not again:
+        if self._may_still_arrive(status) and not again:
             return status.state, ""
         return fate
+
+    def _fate_of_change(self, status: OrderStatus, venue: str, *, is_newest: bool) -> tuple[OrderState, str]:
+        """The same of a cancel or a reduction.
+
+        To do it twice is to do it once, and what is still needed is decided anew from what is there.
+        """
+        if self._is_over(status.intent):
+            return OrderState.EXPIRED, "its session is over"
+        if status.state is OrderState.UNKNOWN or not self._routes.has(venue):
+            return OrderState.REJECTED, "the outcome is not known"
+        return (OrderState.INTENDED, "") if is_newest else (OrderState.EXPIRED, "a later one takes its place")
 
     def _fate_of_absent(self, status: OrderStatus, sellable: Mapping[Key, int]) -> tuple[OrderState, str]:
         """What becomes of an order that the broker has certainly never had; INTENDED: it is to be sent."""
@@ -258,11 +317,11 @@ class Reconciler:
             return OrderState.EXPIRED, "more than is held by now"
         return OrderState.INTENDED, ""
 
-    def _may_still_arrive(self, status: OrderStatus, broker: Broker) -> bool:
+    def _may_still_arrive(self, status: OrderStatus) -> bool:
         """Whether an order that is not there was about to leave, or left without an answer, a moment ago."""
-        if status.state is OrderState.INTENDED or status.since is None:
+        if status.state is OrderState.INTENDED or status.since is None or status.venue is None:
             return False
-        return self._clock.now() < status.since + broker.capabilities.settle
+        return self._clock.now() < status.since + self._routes.broker(status.venue).capabilities.settle
 
     def _is_over(self, intent: OrderIntent) -> bool:
         """Whether the intent's own session has closed: it is not sent any more."""
@@ -277,7 +336,8 @@ class Reconciler:
         booked, breaks = 0, list[Break]()
         for broker in self._here():
             newest = self._ledger.newest_execution(broker.name)
-            since = newest - _OVERLAP if newest is not None else _LONG_AGO
+            # Of what was traded in the account before the book was opened, nothing is the book's.
+            since = (newest or min(self._ledger.opened_at(), self._clock.now())) - _OVERLAP
             reported = self._asked(broker, lambda one, since=since: one.executions(since))  # type: ignore[misc]
             if reported is not None:
                 booked_now, strays = self._book(broker.name, reported)
@@ -290,7 +350,7 @@ class Reconciler:
         # What was corrected stands no more, and how it is told has no weight.
         corrected = {one.corrects for one in reported}
         breaks = [
-            _stray(one, venue, "is not as it was booked")
+            stray(one, venue, "is not as it was booked")
             for one in reported
             if one.execution_id in fills and one.execution_id not in corrected
             if not agrees(one, fills[one.execution_id])
@@ -300,151 +360,84 @@ class Reconciler:
             return 0, breaks
         statuses = self._ledger.orders_by_id({one.intent_id for one in fresh})
         booking = self._ledger.book_executions(fresh, _fill_events(fresh, statuses), self._clock.now(), venue)
-        breaks += [_stray(one, venue, "fits no order of ours") for one in booking.unexplained]
+        breaks += [stray(one, venue, "fits no order of ours") for one in booking.unexplained]
         return len(booking.booked), breaks
 
-    def _end_orders(self, views: Mapping[str, VenueView], ownership: Ownership) -> tuple[int, tuple[Break, ...]]:
+    def _end_orders(self, views: Mapping[str, VenueView], steps: _Steps) -> tuple[int, tuple[Break, ...]]:
         """End the orders that a broker no longer works, once all their executions are booked.
 
-        An order that only one side knows is a break.
+        An order that only one side knows, or of which the two do not know the same, is a break.
         """
         ours = {status.intent.id: status for status in self._ledger.open_orders()}
-        breaks = [
-            Break(
-                symbol=order.symbol,
-                what=f"order {order.intent_id} works at the broker and not in the ledger",
-                venue=venue,
-                name=order.intent_id,
-            )
-            for venue, view in views.items()
-            for order in view.orders
-            if order.intent_id not in ours
-        ]
+        shown = [(venue, order) for venue, view in views.items() for order in view.orders]
+        breaks = [not_ours(order, venue) for venue, order in shown if order.intent_id not in ours]
         changing = {status.intent.target for status in ours.values() if not status.intent.kind.is_order}
-        working = {order.intent_id for view in views.values() for order in view.orders}
-        events = []
-        accepted = {(one.venue, one.name) for one in self._ledger.acceptances() if one.subject is Subject.ORDER}
+        working = {order.intent_id for _, order in shown}
+        accepted = self._comparison.acceptances()
+        ended = 0
+        found: Break | OrderEvent | None
         for name, status in ours.items():
             venue = status.venue or self._routes.primary.name
-            if status.state in _UNANSWERED or not status.intent.kind.is_order or venue not in views:
+            if not status.intent.kind.is_order or status.state is OrderState.INTENDED:
                 continue
-            if name in working:
-                if status.state in _PENDING and name not in changing:
-                    then = OrderState.PARTIALLY_FILLED if status.filled else OrderState.ACKNOWLEDGED
-                    events.append(step(name, status.state, then, at=self._clock.now(), detail="it works on"))
+            if not self._routes.has(venue):
+                found = self._given_up(status, out_of_reach(status, venue), accepted, "it is out of reach")
+            elif venue not in views or status.state in _UNANSWERED:
                 continue
-            found = self._asked(self._routes.broker(venue), lambda one, name=name: one.find(name))  # type: ignore[misc]
-            if isinstance(found, Absent):
-                if (venue, name) in accepted or (
-                    self._routes.broker(venue).capabilities.forgets_overnight and self._is_over(status.intent)
-                ):
-                    events.append(
-                        step(
-                            name, status.state, OrderState.EXPIRED, at=self._clock.now(), detail="the broker forgot it"
-                        )
-                    )
-                    continue
-                breaks.append(
-                    Break(
-                        symbol=status.intent.symbol,
-                        what=f"the broker does not know order {name} any more",
-                        venue=venue,
-                        name=name,
-                    )
-                )
-            elif isinstance(found, Found) and found.order.state.is_final and found.order.filled == status.filled:
-                events.append(self._ended(status, found.order.state))
-        self._ledger.append_events(events, ownership)
-        return len(events), tuple(breaks)
+            elif name in working:
+                found = self._works_on(status) if status.state in _PENDING and name not in changing else None
+            else:
+                found = self._not_working(status, venue, accepted)
+            if isinstance(found, Break):
+                breaks.append(found)
+            elif found is not None:
+                ended += 1
+            steps.add(*([found] if isinstance(found, OrderEvent) else []))
+        steps.record()
+        return ended, tuple(breaks)
+
+    def _works_on(self, status: OrderStatus) -> OrderEvent:
+        """An order that goes on working after a change of it."""
+        then = OrderState.PARTIALLY_FILLED if status.filled else OrderState.ACKNOWLEDGED
+        return step(status.intent.id, status.state, then, at=self._clock.now(), detail="it works on")
+
+    def _not_working(self, status: OrderStatus, venue: str, accepted: Acceptances) -> Break | OrderEvent | None:
+        """What has become of an order that its broker does not list any more; None: that cannot be said yet."""
+        broker, name = self._routes.broker(venue), status.intent.id
+        found = self._asked(broker, lambda one: one.find(name))
+        if isinstance(found, Absent):
+            if broker.capabilities.forgets_overnight and self._is_over(status.intent):
+                return self._end(status, OrderState.EXPIRED, "the broker forgot it")
+            return self._given_up(status, forgotten(status, venue), accepted, "the broker forgot it")
+        if not isinstance(found, Found) or not found.order.state.is_final:
+            return None
+        if found.order.filled == status.filled:
+            return self._ended(status, found.order.state)
+        differing = otherwise_filled(status, found.order, venue)
+        if not accepted.cover(differing):
+            # Its executions may only be late: then it ends when they are booked.
+            return None if self._may_still_arrive(status) else differing
+        if found.order.state is OrderState.FILLED:
+            # Here it is not, and will not be.
+            return self._end(status, OrderState.CANCELLED, f"the broker says {found.order.state}")
+        return self._ended(status, found.order.state)
+
+    def _given_up(self, status: OrderStatus, found: Break, accepted: Acceptances, detail: str) -> Break | OrderEvent:
+        """A break about an order that its broker says nothing of, or the order's end where a person has accepted that."""
+        return self._end(status, OrderState.EXPIRED, detail) if accepted.cover(found) else found
+
+    def _end(self, status: OrderStatus, then: OrderState, detail: str) -> OrderEvent:
+        return step(status.intent.id, status.state, then, at=self._clock.now(), detail=detail)
 
     def _ended(self, status: OrderStatus, then: OrderState) -> OrderEvent:
         """The end that the broker tells of. One that cannot follow, as a refusal of what has filled, is a cancellation."""
         told = then if can_follow(status.state, then) else OrderState.CANCELLED
-        detail = "" if told is then else f"the broker says {then}"
-        return step(status.intent.id, status.state, told, at=self._clock.now(), detail=detail)
+        return self._end(status, told, "" if told is then else f"the broker says {then}")
 
-    def _surplus(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
-        """More at the broker than was intended: an order that works twice or is larger, or one that filled for more."""
-        working = [(venue, order) for venue, view in views.items() for order in view.orders]
-        counts = Counter(order.intent_id for _, order in working)
-        intended = self._ledger.orders_by_id(list(counts))
-        for name, (venue, order) in {one.intent_id: (venue, one) for venue, one in working}.items():
-            if counts[name] > 1:
-                yield Break(
-                    symbol=order.symbol,
-                    what=f"order {name} works {counts[name]} times at the broker",
-                    venue=venue,
-                    name=name,
-                    difference=Decimal(counts[name]),
-                )
-        for venue, order in working:
-            ours = intended.get(order.intent_id)
-            if ours is not None and order.quantity > ours.intent.quantity:
-                yield Break(
-                    symbol=order.symbol,
-                    what=f"order {order.intent_id} is for {ours.intent.quantity} shares in the ledger and for "
-                    f"{order.quantity} at the broker",
-                    venue=venue,
-                    name=order.intent_id,
-                    difference=Decimal(order.quantity - ours.intent.quantity),
-                )
-        for one in self._ledger.overfilled():
-            yield Break(
-                symbol=one.symbol,
-                what=f"{one.filled} shares of order {one.intent_id} were executed, {one.quantity} were intended",
-                venue=self._routes.primary.name,
-                name=one.intent_id,
-                difference=Decimal(one.filled - one.quantity),
-            )
 
-    def _compare(self, views: Mapping[str, VenueView]) -> Iterator[Break]:
-        """Positions and cash, the ledger's against each broker's."""
-        booked = self._ledger.held()
-        for venue, view in views.items():
-            held: Counter[str] = Counter()
-            ours = self._ledger.opening_cash() if venue == self._routes.primary.name else Decimal(0)
-            for one in booked:
-                if one.venue == venue:
-                    held[one.symbol] += one.quantity
-                    ours += one.cash
-            for symbol in sorted(held.keys() | view.positions.keys()):
-                shares = view.positions.get(symbol, 0)
-                if held[symbol] != shares:
-                    yield Break(
-                        symbol=symbol,
-                        what=f"{held[symbol]} shares in the ledger, {shares} at the broker",
-                        venue=venue,
-                        subject=Subject.POSITION,
-                        name=symbol,
-                        difference=Decimal(shares - held[symbol]),
-                    )
-            if abs(ours - view.cash) > self._cash_tolerance:
-                yield Break(
-                    symbol=ACCOUNT,
-                    what=f"{ours} dollars in the ledger, {view.cash} at the broker",
-                    venue=venue,
-                    subject=Subject.CASH,
-                    name=ACCOUNT,
-                    difference=view.cash - ours,
-                )
-
-    def _not_accepted(self, breaks: Iterable[Break]) -> tuple[Break, ...]:
-        """The breaks whose difference nobody has accepted."""
-        found = tuple(breaks)
-        if not found:
-            return ()
-        accepted = {(one.venue, one.subject, one.name): one.difference for one in self._ledger.acceptances()}
-        return tuple(one for one in found if not self._is_accepted(one, accepted))
-
-    def _is_accepted(self, found: Break, accepted: Mapping[tuple[str, Subject, str], Decimal | None]) -> bool:
-        key = (found.venue, found.subject, found.name)
-        if key not in accepted:
-            return False
-        known = accepted[key]
-        if found.difference is None or known is None:
-            return found.difference is known
-        slack = self._cash_tolerance if found.subject is Subject.CASH else Decimal(0)
-        return abs(found.difference - known) <= slack
+def _change(intent: OrderIntent) -> tuple[IntentKind, str]:
+    """What a cancel or a reduction does, and to which order; two of the same are one. An order is only itself."""
+    return intent.kind, intent.id if intent.target is None else intent.target
 
 
 def _look(broker: Broker) -> VenueView:
@@ -468,16 +461,6 @@ def _oddities(views: Mapping[str, VenueView]) -> Iterator[str]:
         for order in view.orders:
             if order.said:
                 yield f"order {order.intent_id} has the status {order.said!r} at {venue}"
-
-
-def _stray(execution: Execution, venue: str, what: str) -> Break:
-    return Break(
-        symbol=execution.symbol,
-        what=f"execution {execution.execution_id} {what}",
-        venue=venue,
-        subject=Subject.EXECUTION,
-        name=execution.execution_id,
-    )
 
 
 def _fill_events(executions: Sequence[Execution], statuses: Mapping[str, OrderStatus]) -> dict[str, OrderEvent]:

@@ -32,6 +32,10 @@ class Routes:
         """Where entries go that the primary has certainly not taken."""
         return self.brokers[1] if len(self.brokers) > 1 else None
 
+    def has(self, venue: str) -> bool:
+        """Whether a broker of this name is one of the book's."""
+        return any(broker.name == venue for broker in self.brokers)
+
     def broker(self, venue: str) -> Broker:
         """The broker of this name. Raises `Inconsistent` if it is none of the book's."""
         for broker in self.brokers:

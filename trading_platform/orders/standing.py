@@ -1,8 +1,9 @@
 """Which commands of a person stand: what is still to be done of CANCEL_ALL and CLOSE_ALL, and whether it is halted.
 
-All of it is worked out from the ledger alone. Nothing says of a command that it is done. It is done once none of the orders is open, and none of the holdings is held,
-that were there when it was recorded. So a command whose process died is not forgotten, one that was obeyed does not
-touch what is bought later, and whoever looks sees the same. How it is done is `clearing`.
+All of it is worked out from the ledger alone. Nothing says of a command that it is done. It is done once none of the
+orders is open, and none of the holdings is held, that were there when it was recorded. So a command whose process died
+is not forgotten, one that was obeyed does not touch what is bought later, and whoever looks sees the same. How it is
+done is `clearing`.
 """
 
 from collections.abc import Mapping

@@ -52,7 +52,8 @@ class AccountView:
     `entries_sent` counts entries of this session, filled or not, since a person last enabled their strategy and symbol;
     `disabled` are those that a person has to enable first. `decided_at` says when the bars of this session were
     decided, by their start; a bar that it leaves out counts as decided at its end. `flatten`: a person wants everything
-    sold, and nothing entered any more in this session. `halted`: nothing is to be entered; exits go on.
+    sold, and nothing entered any more in this session. `halted`: nothing is to be entered; exits go on. `told`: the
+    newest command of a person that this takes account of, by its number; None where it was not looked for.
     `legs_wait_at` are the brokers at which what is attached to an entry waits for all of it to fill.
     """
 
@@ -72,6 +73,7 @@ class AccountView:
     decided_at: Mapping[datetime, datetime] = field(default_factory=dict)
     flatten: bool = False
     halted: bool = False
+    told: int | None = None
     legs_wait_at: frozenset[str] = frozenset()
 
     @property
@@ -160,7 +162,7 @@ def _put_orders(
         exits = [one for one in orders if one.intent.kind is IntentKind.EXIT and one.intent.bar_time > intent.bar_time]
         decided = (one.intent.leg for one in exits if one.filled > 0 or not one.state.is_final)
         record["legs_done"] = max(max(decided, default=0), _sold_targets(orders, legs))
-        record["withheld"] = _is_withheld(exits, orders, legs, account.legs_wait_at)
+        record["withheld"] = _is_withheld(exits, session)
     unsold = still_held(orders)
     for kind, quantity, count in _OPEN_QUANTITIES:
         still = [status for status in orders if status.intent.kind is kind and not status.state.is_final]
@@ -195,18 +197,12 @@ def _waits(entry: OrderStatus, venues: frozenset[str]) -> bool:
     return not entry.state.is_final and entry.venue in venues and 0 < entry.filled < entry.intent.quantity
 
 
-def _is_withheld(
-    exits: Sequence[OrderStatus], orders: Sequence[OrderStatus], entry: Sequence[OrderStatus], venues: frozenset[str]
-) -> bool:
-    """Whether the last exit of everything has ended undone, where the outbox may have had to hold it back.
+def _is_withheld(exits: Sequence[OrderStatus], session: Session) -> bool:
+    """Whether the session's last exit of everything has ended undone: held back, refused, or never arrived.
 
-    That is so beside resting targets, which may sell first, and where ending the entry puts up what protects it.
+    A step says its reason once, on one bar. What has expired with an earlier session is for the plan to decide anew.
     """
-    parents = {leg.intent.id for leg in entry}
-    beside = any(one.intent.kind is IntentKind.TARGET and one.intent.parent in parents for one in orders)
-    if not beside and not any(leg.venue in venues for leg in entry):
-        return False
-    last = [one for one in exits if one.intent.leg == 0][-1:]
+    last = [one for one in exits if one.intent.leg == 0 and one.intent.bar_time >= session.open][-1:]
     return any(one.state.is_final and one.filled < one.intent.quantity for one in last)
 
 

@@ -6,7 +6,7 @@ time passes only with the session's cycles, so that it runs the next minute betw
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from trading_platform.config.settings import Settings
 from trading_platform.defs.resources import clock_of
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.commands import CommandAction
-from trading_platform.domain.errors import InvalidInput, NotOwner
+from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner, TemporaryError
 from trading_platform.domain.reports import Break
 from trading_platform.engine import emergencies
 from trading_platform.engine.cycle import run_cycle
@@ -100,18 +100,25 @@ def reconcile(settings: Settings, what: Sequence[str], reason: str, console: Con
 
 def pause_of(platform: Platform, console: Console, wait: Callable[[float], None] = time.sleep) -> emergencies.Pause:
     """How time passes between two looks. `wait` is given seconds."""
-    looks = 0
+    looks = waits = 0
 
     def pause(left: tuple[str, ...]) -> bool:
-        nonlocal looks
+        nonlocal looks, waits
         looks += 1
         if looks == 1:
             for said in left:
                 console.print(f"Still to be done: {said}.", markup=False, highlight=False)
         if isinstance(platform.clock, SimulatedClock):
-            return _next_minute(platform)
+            try:
+                return _next_minute(platform)
+            except DatabaseUnavailable:
+                raise
+            except (NotOwner, TemporaryError):
+                # While somebody else has the book, or a broker does not answer, only the machine's time helps.
+                pass
         wait(SECONDS)
-        return looks < LOOKS
+        waits += 1
+        return waits < LOOKS
 
     return pause
 
@@ -164,7 +171,7 @@ def _require_own_configuration(platform: Platform) -> None:
 
 
 def _next_minute(platform: Platform) -> bool:
-    """Run the session's next minute, which obeys the command; false: there is none, or its bar is no minute away."""
+    """Run the session's next minute, which obeys the command; false: there is none. Raises what the stages raise."""
     last = platform.ledger.last_session()
     if last is None:
         return False
@@ -172,11 +179,11 @@ def _next_minute(platform: Platform) -> bool:
     minute = session.next_minute()
     if minute is None:
         return False
-    # Whoever has the book in the meantime runs the minute, and obeys as well.
-    with suppress(NotOwner):
+    try:
         session.tick(minute)
         run_cycle(platform.stages, session.day, minute)
-    platform.stages.release()
+    finally:
+        platform.stages.release()
     return True
 
 

@@ -18,7 +18,7 @@ from trading_platform.domain.money import cents
 from trading_platform.domain.reports import Break, CycleReport, Listing, PreflightCheck
 from trading_platform.engine.session_result import SessionResult
 from trading_platform.marketdata.fetch import UNUSABLE
-from trading_platform.orders.reconcile import ACCOUNT
+from trading_platform.orders.breaks import ACCOUNT
 from trading_platform.performance.pnl import Result, Trade
 
 _WIDE: Final = 200

@@ -36,9 +36,9 @@ from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.migrate import upgrade
-from trading_platform_tests.faults.campaign_life import Told, Weakness, calendar, live
+from trading_platform_tests.faults.campaign_life import Told, Weakness, live
 from trading_platform_tests.faults.campaign_report import told_of
-from trading_platform_tests.faults.campaign_schedule import BROKERS, Crash, Schedule, draw
+from trading_platform_tests.faults.campaign_schedule import BROKERS, Crash, Schedule, calendar, draw
 from trading_platform_tests.faults.campaign_verdict import is_double_or_loss, violations
 from trading_platform_tests.faults.campaign_warmth import warm
 from trading_platform_tests.faults.campaign_worlds import CASH, World, world_of

@@ -1,8 +1,7 @@
 """One life of a trading process in the fault campaign: it is forked from a warm one, trades, and may leave at a point.
 
 Here belongs all that runs in the forked process: the platform's parts, put together as `bootstrap` does; the points at
-which it leaves, freezes, or loses the database's answer; the line to the paper exchange that loses things; and the
-guards that a control takes out. It leaves without any clean-up, as a process does that is killed. It tells its parent
+which it leaves, freezes, or loses the database's answer; and which guard a control takes out. It leaves without any clean-up, as a process does that is killed. It tells its parent
 in lines of JSON, and waits for the answer where time passes.
 """
 
@@ -13,7 +12,6 @@ import os
 import socket
 import time
 import traceback
-import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,8 +22,7 @@ from typing import Any, Final, cast
 from trading_platform.brokers.broker import Broker
 from trading_platform.brokers.fees import fee_schedule
 from trading_platform.brokers.paper import PaperExchange
-from trading_platform.calendars.exchange import calendar_of
-from trading_platform.config.settings import Limits, MarketHours
+from trading_platform.config.settings import Limits
 from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.errors import (
     ConservationBroken,
@@ -36,14 +33,6 @@ from trading_platform.domain.errors import (
 )
 from trading_platform.domain.orders import (
     Absent,
-    Answer,
-    BrokerOrder,
-    Execution,
-    Found,
-    NotSent,
-    Order,
-    Rejected,
-    Unknown,
 )
 from trading_platform.domain.reports import CycleReport
 from trading_platform.domain.signals import TriggerOn
@@ -59,7 +48,8 @@ from trading_platform.marketdata.providers.lean_files import LeanFiles
 from trading_platform.orders.reconcile import Reconciled, Reconciler
 from trading_platform.orders.routing import Routes
 from trading_platform.strategies.contract import Strategy
-from trading_platform_tests.faults.campaign_schedule import PRICES, Crash, Schedule, Wish
+from trading_platform_tests.faults.campaign_brokers import ChanceIds, FaultyLine, Shown, UnknownIsRejected
+from trading_platform_tests.faults.campaign_schedule import PRICES, Crash, Schedule, Wish, calendar
 from trading_platform_tests.faults.campaign_worlds import CASH, PATIENCE, World
 from trading_platform_tests.faults.killed_session import Points, WatchedBroker, WatchedLedger
 from trading_platform_tests.sessions.scripted import scripted
@@ -182,141 +172,6 @@ class Chaos(Points):
     def _freeze(self) -> None:
         self.frozen = True
         self._clock.wake(datetime.fromisoformat(self._line.ask(frozen=True)["now"]))
-
-
-class FaultyLine:
-    """The line to the paper exchange, which loses, hides or refuses something in the minutes that the schedule names."""
-
-    def __init__(self, broker: Broker, schedule: Schedule, clock: Clock) -> None:
-        self._broker, self._clock = broker, clock
-        opens = calendar(schedule).session(DAY).open
-        # The cycle that decides bar m comes a minute after its start.
-        self._faults = [(opens + timedelta(minutes=fault.minute + 1), fault.name) for fault in schedule.faults]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._broker, name)
-
-    def _is_on(self, name: str) -> bool:
-        now = self._clock.now()
-        return any(fault == name and since <= now < since + timedelta(minutes=1) for since, fault in self._faults)
-
-    def submit(self, order: Order, deadline: datetime) -> Answer:
-        for name, answer in (
-            ("request lost", Unknown(reason="the request got lost")),
-            ("not sent", NotSent(reason="there is no line")),
-            ("refused", Rejected(reason="not today")),
-        ):
-            if self._is_on(name):
-                return cast("Answer", answer)
-        done = self._broker.submit(order, deadline)
-        return Unknown(reason="the answer got lost") if self._is_on("answer lost") else done
-
-    def find(self, intent_id: str) -> Found | Absent | Unknown:
-        return Unknown(reason="no answer") if self._is_on("blind") else self._broker.find(intent_id)
-
-    def executions(self, since: datetime) -> tuple[Execution, ...]:
-        self._require_there()
-        return () if self._is_on("stale") else self._broker.executions(since)
-
-    def open_orders(self) -> tuple[BrokerOrder, ...]:
-        self._require_there()
-        return self._broker.open_orders()
-
-    def _require_there(self) -> None:
-        if self._is_on("away"):
-            raise TemporaryError("the line is down")
-
-
-class Shown:
-    """A broker whose book is looked at after each call that changes it."""
-
-    def __init__(self, broker: Broker, line: Line) -> None:
-        self._broker, self._line = broker, line
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._broker, name)
-
-    def submit(self, order: Order, deadline: datetime) -> Answer:
-        return self._shown(self._broker.submit(order, deadline))
-
-    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
-        return self._shown(self._broker.cancel(intent_id, deadline))
-
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
-        return self._shown(self._broker.reduce(intent_id, quantity, deadline))
-
-    def _shown(self, answer: Answer) -> Answer:
-        self._line.ask(look=True)
-        return answer
-
-
-class ChanceIds:
-    """The control of deterministic ids: each order goes out under a new one, which dies with the process."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._sent: dict[str, str] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._broker, name)
-
-    def submit(self, order: Order, deadline: datetime) -> Answer:
-        stop, target = order.attached_stop, order.attached_target
-        return self._broker.submit(
-            replace(
-                order,
-                intent_id=self._new(order.intent_id),
-                attached_stop=stop and replace(stop, intent_id=self._new(stop.intent_id)),
-                attached_target=target and replace(target, intent_id=self._new(target.intent_id)),
-            ),
-            deadline,
-        )
-
-    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
-        return self._broker.cancel(self._out(intent_id), deadline)
-
-    def reduce(self, intent_id: str, quantity: int, deadline: datetime) -> Answer:
-        return self._broker.reduce(self._out(intent_id), quantity, deadline)
-
-    def find(self, intent_id: str) -> Found | Absent | Unknown:
-        found = self._broker.find(self._out(intent_id))
-        return Found(order=replace(found.order, intent_id=intent_id)) if isinstance(found, Found) else found
-
-    def open_orders(self) -> tuple[BrokerOrder, ...]:
-        return tuple(replace(one, intent_id=self._back(one.intent_id)) for one in self._broker.open_orders())
-
-    def executions(self, since: datetime) -> tuple[Execution, ...]:
-        return tuple(replace(one, intent_id=self._back(one.intent_id)) for one in self._broker.executions(since))
-
-    def _new(self, intent_id: str) -> str:
-        self._sent[intent_id] = uuid.uuid4().hex
-        return self._sent[intent_id]
-
-    def _out(self, intent_id: str) -> str:
-        return self._sent.get(intent_id, intent_id)
-
-    def _back(self, sent: str) -> str:
-        return next((intent_id for intent_id, one in self._sent.items() if one == sent), sent)
-
-
-class UnknownIsRejected:
-    """The control of Law 4."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._broker, name)
-
-    def submit(self, order: Order, deadline: datetime) -> Answer:
-        answer = self._broker.submit(order, deadline)
-        return Rejected(reason=answer.reason) if isinstance(answer, Unknown) else answer
-
-
-def calendar(schedule: Schedule) -> Any:
-    """The calendar of a market that is open for the schedule's minutes."""
-    hours = {"calendar": "every_day", "open": "09:30", "close": f"09:{30 + schedule.minutes}"}
-    return calendar_of(MarketHours.model_validate(hours))
 
 
 def strategy_of(wish: Wish) -> Strategy:
@@ -454,7 +309,7 @@ def _parts(told: Told, world: World, line: Line, clock: WorldClock, chaos: Chaos
 
     broker = world.broker(clock, exchange)
     if schedule.broker == "paper":
-        broker = cast("Broker", FaultyLine(cast("Broker", Shown(broker, line)), schedule, clock))
+        broker = cast("Broker", FaultyLine(cast("Broker", Shown(broker, lambda: line.ask(look=True))), schedule, clock))
     broker = _weakened(broker, told.weakness)
     engine = open_engine(told.database_url)
     # A third of a session's time goes into asking whether the database is still there, which it is.

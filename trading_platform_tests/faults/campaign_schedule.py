@@ -10,6 +10,8 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
+from trading_platform.config.settings import MarketHours
 from trading_platform_tests.faults.killed_session import POINTS
 
 BROKERS: Final = ("paper", "alpaca", "ibkr")
@@ -171,3 +173,9 @@ def _bars(chance: Random, symbol: str, price: float, minutes: int) -> str:
         lines.append(f"{symbol} {minute} {opens:.2f} {high + 0.01:.2f} {low - 0.01:.2f} {closes:.2f} {volume}")
         price = min(max(closes, PRICES[symbol] * 0.8), PRICES[symbol] * 1.2)
     return "\n".join(lines)
+
+
+def calendar(schedule: Schedule) -> ExchangeCalendar:
+    """The calendar of a market that is open for the schedule's minutes."""
+    hours = {"calendar": "every_day", "open": "09:30", "close": f"09:{30 + schedule.minutes}"}
+    return calendar_of(MarketHours.model_validate(hours))

@@ -9,8 +9,8 @@ from typing import Any
 
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.ledger import Ledger
-from trading_platform_tests.faults.campaign_life import Line, Told, calendar, trade
-from trading_platform_tests.faults.campaign_schedule import draw
+from trading_platform_tests.faults.campaign_life import Line, Told, trade
+from trading_platform_tests.faults.campaign_schedule import calendar, draw
 from trading_platform_tests.faults.campaign_worlds import CASH, World, world_of
 from trading_platform_tests.sessions.tape import DAY, write_tape
 

@@ -71,12 +71,14 @@ class WatchedLedger(Ledger):
         super().__init__(ledger.engine, book=ledger.book)
         self._points = points
 
-    def record_cycle(self, record: CycleRecord, intents: Sequence[OrderIntent], ownership: Ownership) -> None:
+    def record_cycle(
+        self, record: CycleRecord, intents: Sequence[OrderIntent], ownership: Ownership, told: int | None = None
+    ) -> None:
         if not intents:
-            super().record_cycle(record, intents, ownership)
+            super().record_cycle(record, intents, ownership, told)
             return
         with self._points.around("intent commit"):
-            super().record_cycle(record, intents, ownership)
+            super().record_cycle(record, intents, ownership, told)
 
     def note_sending(self, events: Sequence[OrderEvent], ownership: Ownership) -> None:
         with self._points.around("sending commit"):

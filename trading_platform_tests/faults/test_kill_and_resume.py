@@ -238,7 +238,7 @@ def test_the_ledger_refuses_to_book_an_execution_again(sessions: Sessions) -> No
         with ledger.engine.connect() as connection, connection.begin() as undone:
             assert append.fills(connection, book.name, booked, now) == frozenset()
             # The control: without the key on (book, execution id) each is booked a second time.
-            connection.execute(sa.text("ALTER TABLE fills DROP CONSTRAINT pk_fills"))
+            connection.execute(sa.text("ALTER TABLE fills DROP CONSTRAINT pk_fills CASCADE"))
             assert len(append.fills(connection, book.name, booked, now)) == len(booked) == 2
             undone.rollback()
         assert ledger.fills() == booked

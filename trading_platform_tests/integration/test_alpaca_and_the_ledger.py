@@ -13,8 +13,9 @@ from trading_platform.brokers.alpaca import AlpacaBroker
 from trading_platform.brokers.alpaca_changes import AlpacaChanges
 from trading_platform.brokers.alpaca_fills import AlpacaFills
 from trading_platform.config.secrets import Secret
+from trading_platform.domain.errors import TemporaryError
 from trading_platform.domain.orders import IntentKind, OrderIntent, OrderState, OrderType, Side
-from trading_platform.domain.reports import ReconcileReport
+from trading_platform.domain.reports import Acceptance, Break, ReconcileReport, Subject
 from trading_platform.orders.reconcile import Reconciler
 from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.books import Book, pass_time
@@ -359,6 +360,76 @@ def test_a_bust_that_does_not_say_of_what_is_a_break(desk: Desk, server: LocalAl
     amend(server.book, server.book.fills[0], named="")
     assert {one.symbol for one in reconcile(desk, broker).breaks} >= {"AAA", "*"}
     assert [fill.quantity for fill in desk.ledger.fills()] == [10]
+
+
+def test_a_price_finer_than_can_be_recorded_is_booked_rounded(
+    desk: Desk, server: LocalAlpaca, broker: AlpacaBroker
+) -> None:
+    entry = desk.intent(IntentKind.ENTRY, Side.BUY)
+    desk.send(entry, broker=broker)
+    server.book.set_price("AAA", "50.00005001")
+    assert reconcile(desk, broker).executions_booked == 1
+    (fill,) = desk.ledger.fills()
+    assert (fill.quantity, fill.price) == (10, Decimal("50.0001"))
+    # It agrees with what is told the next time, and the rest of the price is cash.
+    (short,) = reconcile(desk, broker).breaks
+    assert (short.subject, short.difference) == (Subject.CASH, Decimal("0.0004999"))
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "much"])
+def test_a_price_that_is_no_number_is_no_answer(
+    desk: Desk, server: LocalAlpaca, broker: AlpacaBroker, price: str
+) -> None:
+    entry = desk.intent(IntentKind.ENTRY, Side.BUY)
+    desk.send(entry, broker=broker)
+    server.book.set_price("AAA", "50")
+    server.book.fills[0]["price"] = price
+    with pytest.raises(TemporaryError, match="cannot be read"):
+        reconcile(desk, broker)
+    assert desk.ledger.fills() == ()
+
+
+def test_a_busted_purchase_that_was_sold_since_is_a_break_until_a_person_accepts_it(
+    desk: Desk, server: LocalAlpaca, broker: AlpacaBroker
+) -> None:
+    entry, stop = entering(desk)
+    desk.send(entry, stop, broker=broker)
+    server.book.set_price("AAA", "50")
+    server.book.set_price("AAA", "48")
+    assert reconcile(desk, broker).breaks == ()
+    amend(server.book, server.book.fills[0])
+    found = {one.subject: one for one in reconcile(desk, broker).breaks}
+    sale = desk.ledger.fills()[0].execution_id
+    assert {one.symbol for one in found.values()} == {"AAA"}
+    assert (found[Subject.SALE].name, found[Subject.SALE].difference) == (sale, Decimal(-10))
+    # The account is short, and the book holds nothing.
+    assert (found[Subject.POSITION].difference, server.book.held["AAA"]) == (Decimal(-10), -10)
+    # A person buys them back, at Alpaca, and accepts the rest.
+    server.book.held["AAA"] = 0
+    server.book.cash -= Decimal(490)
+    found = {one.subject: one for one in reconcile(desk, broker).breaks}
+    assert found.keys() == {Subject.SALE, Subject.CASH}
+    accept(desk, found[Subject.SALE])
+    (cash,) = reconcile(desk, broker).breaks
+    assert (cash.subject, cash.difference) == (Subject.CASH, Decimal(-10))
+    accept(desk, cash)
+    assert reconcile(desk, broker).breaks == ()
+    assert desk.ledger.fills() == ()
+
+
+def accept(desk: Desk, found: Break) -> None:
+    now = desk.platform.clock.now()
+    desk.ledger.accept(
+        Acceptance(
+            venue=found.venue,
+            subject=found.subject,
+            name=found.name,
+            difference=found.difference,
+            who="ada",
+            reason="bought back",
+            at=now,
+        )
+    )
 
 
 def test_a_trade_that_is_undone_without_a_word_is_a_break(

@@ -124,6 +124,25 @@ def test_the_past_is_read_again_only_when_something_has_come_to_it(
     assert carried.at(moment) != whole(ledger, moment)
 
 
+def test_what_was_never_held_is_carried_over(ledger: Ledger, values: "LedgerValues") -> None:
+    first, second = values.intent(0), values.intent(40)
+    sales = [values.intent(minute, kind=IntentKind.EXIT) for minute in (1, 41)]
+    with ledger.take("job") as lease:
+        ledger.record_intents(values.session, [first, second, *sales], lease.ownership)
+    report = [values.execution(one, one.id, 10, "10") for one in (first, *sales)]
+    ledger.book_executions(report, {}, values.bar(0))
+    bust = values.execution(first, "bust", 0, "0", corrects=first.id)
+    ledger.book_executions([bust], {}, values.bar(0))
+    carried, moment = CarriedHoldings(ledger), values.bar(30)
+    before, now = carried.at(moment)
+    assert (before, now) == whole(ledger, moment)
+    assert [sum(sale.quantity for sale in one.uncovered) for one in (before, now)] == [10, 20]
+    ledger.book_executions([values.execution(second, "late", 15, "10")], {}, values.bar(0))
+    before, now = carried.at(moment)
+    assert (before, now) == whole(ledger, moment)
+    assert [(one.execution_id, one.quantity) for one in now.uncovered] == [(sales[1].id, 5)]
+
+
 def test_another_moment_is_folded_anew(ledger: Ledger, values: "LedgerValues", bought: list[OrderIntent]) -> None:
     report = [values.execution(one, one.id, 1, "10") for one in bought]
     ledger.book_executions(report, {}, values.bar(0))

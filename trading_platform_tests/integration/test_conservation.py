@@ -32,7 +32,7 @@ from trading_platform.domain.reports import CycleReport
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.orders import intents as making
 from trading_platform.orders import outbox as sending
-from trading_platform.orders.reconcile import Reconciler
+from trading_platform.orders.breaks import Comparison
 from trading_platform_tests.sessions.books import Book, exchange_orders, go_on_until, pass_time, run_until
 from trading_platform_tests.sessions.desk import SOON, Desk
 from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
@@ -149,7 +149,7 @@ def test_an_order_that_is_not_as_it_was_committed_does_not_leave(
     assert broker.calls == []
     assert desk.life(entry) == desk.life(stop) == []
     # The control: without the guard it leaves.
-    monkeypatch.setattr(sending, "require_committed", lambda _calls, _committed: None)
+    monkeypatch.setattr(sending, "require_committed", lambda *_: None)
     desk.outbox(broker).send([entry, stop], desk.lease.ownership)
     assert broker.calls == [("submit", alter(whole))]
 
@@ -163,7 +163,7 @@ def test_without_the_guard_a_doubled_quantity_reaches_the_exchange(
     with pytest.raises(ConservationBroken):
         desk.outbox().send([entry], desk.lease.ownership)
     assert exchange_orders(book.exchange_file) == []
-    monkeypatch.setattr(sending, "require_committed", lambda _calls, _committed: None)
+    monkeypatch.setattr(sending, "require_committed", lambda *_: None)
     desk.outbox().send([entry], desk.lease.ownership)
     assert [(row[0], row[3]) for row in exchange_orders(book.exchange_file)] == [(entry.id, 20)]
 
@@ -186,7 +186,7 @@ def test_a_change_that_is_not_as_it_was_committed_does_not_leave(
     with pytest.raises(ConservationBroken, match=said):
         desk.outbox(broker).send([change], desk.lease.ownership)
     assert broker.calls == []
-    monkeypatch.setattr(sending, "require_committed", lambda _calls, _committed: None)
+    monkeypatch.setattr(sending, "require_committed", lambda *_: None)
     desk.outbox(broker).send([change], desk.lease.ownership)
     assert len(broker.calls) == 1
 
@@ -212,7 +212,7 @@ def test_what_was_sent_is_not_sent_again(desk: Desk, book: Book, monkeypatch: py
         desk.outbox().send([entry], desk.lease.ownership)
     assert len(exchange_orders(book.exchange_file)) == 1
     # The control: without the guard the ledger does not note it as leaving; without that, the exchange takes it again.
-    monkeypatch.setattr(sending, "require_committed", lambda _calls, _committed: None)
+    monkeypatch.setattr(sending, "require_committed", lambda *_: None)
     with pytest.raises(Inconsistent, match="cannot become sending"):
         desk.outbox().send([entry], desk.lease.ownership)
     assert len(exchange_orders(book.exchange_file)) == 1
@@ -312,7 +312,7 @@ def test_an_order_that_left_twice_is_a_break_while_it_works_and_after_it_has_fil
     (report,) = go_on_until(platform, 3)
     assert "BBB" in breaks(report)
     # The control: positions, cash and ids agree, so nothing else sees it.
-    monkeypatch.setattr(Reconciler, "_surplus", lambda _self, _working: ())
+    monkeypatch.setattr(Comparison, "surplus", lambda _self, _views: ())
     (report,) = go_on_until(platform, 4)
     assert breaks(report) == {}
 
@@ -321,7 +321,7 @@ def test_an_order_that_is_larger_at_the_broker_is_a_break(
     platform: Platform, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_until(platform, 0)
-    monkeypatch.setattr(sending, "require_committed", lambda _calls, _committed: None)
+    monkeypatch.setattr(sending, "require_committed", lambda *_: None)
     altered(monkeypatch, "_order", lambda order: replace(order, quantity=order.quantity + 80))
     go_on_until(platform, 1)
     aaa = entered(platform, "AAA")

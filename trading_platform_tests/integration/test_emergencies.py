@@ -1,179 +1,45 @@
 """A person's commands on a book that trades: halt, cancel all, close all, accept; and what is never sent twice by them.
 
-The paper exchange's own book is the witness. After minute 3 of the tape 250 shares of AAA are held and 70 still on
-order, and 320 of BBB, half of which a sale of the cycle is about to sell. Stops rest for both.
+The paper exchange's own book is the witness. What stands when they are given is in `sessions.emergency`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
-from trading_platform.bootstrap import Platform
-from trading_platform.domain.clock import SimulatedClock
-from trading_platform.domain.commands import Command, CommandAction
+from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.decisions import DecisionKind, Rule, Verdict
 from trading_platform.domain.errors import InvalidInput, PermanentError
 from trading_platform.domain.orders import (
-    Answer,
     IntentKind,
     Order,
     OrderState,
     OrderStatus,
     OrderType,
-    Rejected,
     Side,
 )
-from trading_platform.domain.reports import CycleReport, Subject
+from trading_platform.domain.reports import Subject
 from trading_platform.engine import emergencies
 from trading_platform.orders import clearing, reconcile
 from trading_platform.orders.reconcile import Reconciler
 from trading_platform.orders.standing import Standing, halted_by, standing
 from trading_platform_tests.sessions.books import (
     Book,
-    go_on_until,
     pass_time,
-    repeated_orders,
-    run_until,
-    with_parts,
 )
-from trading_platform_tests.sessions.line import Line
+from trading_platform_tests.sessions.emergency import HELD, IN_FLIGHT, Desk, Killed, desks
 from trading_platform_tests.sessions.scripted import scripted
 from trading_platform_tests.sessions.tape import DAY, TAPE, write_tape
-
-HELD = {"AAA": 250, "BBB": 320}
-IN_FLIGHT = 160
-"""Shares of BBB that the cycle of minute 3 is selling."""
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-@dataclass(kw_only=True)
-class Watched(Line):
-    """A line that keeps what was submitted and cancelled.
-
-    `refuses`: sales are refused. `loses_sight`: with the next order in this symbol. `dies`: at the next call of this name.
-    """
-
-    submitted: list[Order] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    refuses: bool = False
-    loses_sight: str = ""
-    dies: tuple[Literal["before", "after"], Literal["submit", "cancel"]] | None = None
-
-    def submit(self, order: Order, deadline: datetime) -> Answer:
-        self._live("before", "submit")
-        self.submitted.append(order)
-        if self.refuses and order.side is Side.SELL:
-            return Rejected(reason="the shares are lent")
-        self.blind = self.blind or order.symbol == self.loses_sight
-        answer = super().submit(order, deadline)
-        self._live("after", "submit")
-        return answer
-
-    def cancel(self, intent_id: str, deadline: datetime) -> Answer:
-        self._live("before", "cancel")
-        self.cancelled.append(intent_id)
-        answer: Answer = self.broker.cancel(intent_id, deadline)
-        self._live("after", "cancel")
-        return answer
-
-    def _live(self, when: str, what: str) -> None:
-        if self.dies == (when, what):
-            self.dies = None
-            raise Killed
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """A platform behind a line, and how it was made, so that it can be started again."""
-
-    book: Book
-    platform: Platform
-    line: Watched
-    stack: ExitStack
-
-    def restarted(self, **parts: Any) -> "Desk":
-        """The book in a new process, at the same moment."""
-        made = self.stack.enter_context(self.book.open(**parts))
-        assert isinstance(made.clock, SimulatedClock)
-        made.clock.advance_to(self.platform.clock.now())
-        line = Watched(broker=made.broker)
-        return Desk(self.book, with_parts(made, broker=line), line, self.stack)
-
-    def close_all(self, **more: Any) -> emergencies.Outcome:
-        pause = more.get("pause", self.minutes)
-        return emergencies.close_all(self.platform.stages, who=more.get("who", "ada"), reason="fire", pause=pause)
-
-    def cancel_all(self) -> emergencies.Outcome:
-        return emergencies.cancel_all(self.platform.stages, who="ada", reason="fire", pause=lambda _: False)
-
-    def record(self, action: CommandAction) -> Command:
-        """A command that nobody has obeyed yet."""
-        now = self.platform.clock.now()
-        return self.platform.ledger.append_command(action, at=now, who="bob", reason="fire", session=DAY)
-
-    def minutes(self, left: tuple[str, ...]) -> bool:
-        """Lets a minute pass, with its cycle. Ends before the tape does."""
-        assert left
-        minute = self.platform.simulated_session(DAY).next_minute()
-        if minute is None or minute > 12:
-            return False
-        self.cycle()
-        self.platform.stages.release()
-        return True
-
-    def cycle(self) -> CycleReport:
-        minute = self.platform.simulated_session(DAY).next_minute()
-        assert minute is not None
-        (report,) = go_on_until(self.platform, minute)
-        return report
-
-    @property
-    def held(self) -> dict[str, int]:
-        positions = self.platform.ledger.holdings().positions.values()
-        return {one.symbol: one.quantity for one in positions if one.quantity}
-
-    @property
-    def sold(self) -> Counter[str]:
-        """Shares that were sent to be sold at the market since the line is watched, by symbol."""
-        sales = [one for one in self.line.submitted if (one.side, one.type) == (Side.SELL, OrderType.MARKET)]
-        return sum((Counter({one.symbol: one.quantity}) for one in sales), Counter())
-
-    def open_kinds(self) -> list[tuple[IntentKind, str]]:
-        return sorted((one.intent.kind, one.intent.symbol) for one in self.platform.ledger.open_orders())
-
-    def require_flat(self) -> None:
-        """Nothing is held, open or sent twice: not in the ledger, and not in the exchange's own book."""
-        assert self.held == {}
-        assert self.platform.ledger.open_orders() == ()
-        assert dict(self.platform.broker.positions()) == {}
-        assert self.platform.broker.open_orders() == ()
-        assert repeated_orders(self.book.exchange_file) == []
 
 
 @pytest.fixture
 def traded(tmp_path: Path, fresh_database: Callable[[], str]) -> Iterator[Callable[[int], Desk]]:
     """Makes the desk of a book that has traded the tape up to a minute."""
-    bars = write_tape(tmp_path / "bars", TAPE)
-    book = Book(name="tape", database_url=fresh_database(), data_folder=tmp_path / "data", bars=bars)
-    with ExitStack() as stack:
-
-        def make(minute: int) -> Desk:
-            platform = stack.enter_context(book.open())
-            run_until(platform, minute)
-            platform.stages.release()
-            line = Watched(broker=platform.broker)
-            return Desk(book, with_parts(platform, broker=line), line, stack)
-
+    with desks(tmp_path, fresh_database()) as make:
         yield make
 
 
@@ -393,7 +259,8 @@ def test_without_the_look_at_what_the_broker_shows_all_that_the_ledger_has_is_so
 ) -> None:
     # The control.
     desk.line.more = {"AAA": -50}
-    monkeypatch.setattr(clearing.Clearing, "_shown", lambda *_: Counter(AAA=1000, BBB=1000))
+    everything = clearing._Shown(held=Counter(AAA=1000, BBB=1000), working=())
+    monkeypatch.setattr(clearing.Clearing, "_shown", lambda *_: everything)
     desk.close_all(pause=desk.minutes)
     assert desk.sold["AAA"] == HELD["AAA"]
 
@@ -459,35 +326,28 @@ def test_every_open_order_is_cancelled_and_what_is_held_stays(desk: Desk) -> Non
 
 
 def test_an_entry_that_was_never_sent_is_ended_and_not_sent_first(desk: Desk) -> None:
-    unsent(desk)
+    desk.commit_unsent()
     desk.cancel_all()
     assert desk.line.submitted == []
     assert {one.state for one in desk.platform.ledger.orders() if one.intent.symbol == "CCC"} == {OrderState.EXPIRED}
 
 
-def test_a_halt_keeps_an_entry_from_being_sent_by_a_start(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    unsent(desk)
-    emergencies.halt(desk.platform.ledger, desk.platform.clock, who="ada", reason="fire")
+@pytest.mark.parametrize("action", [CommandAction.HALT, CommandAction.FLATTEN, CommandAction.CLOSE_ALL])
+def test_what_keeps_entries_away_keeps_one_from_being_sent_by_a_start(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, action: CommandAction
+) -> None:
+    desk.commit_unsent()
+    desk.record(action)
     desk.platform.stages.recover()
     desk.platform.stages.release()
     assert desk.line.submitted == []
     # The control: without the guard a start sends it.
     again = desk.restarted()
-    unsent(again, minute=4)
+    again.commit_unsent(leg=4)
     guarded = Reconciler.run
     monkeypatch.setattr(reconcile.Reconciler, "run", lambda self, ownership, **_: guarded(self, ownership))
     again.platform.stages.recover()
     assert [one.symbol for one in again.line.submitted] == ["CCC"]
-
-
-def unsent(desk: Desk, minute: int = 3) -> None:
-    """An entry that was committed by a process that died before it sent it."""
-    from trading_platform_tests.sessions.desk import Desk as Hand
-
-    platform = desk.platform
-    with platform.ledger.take("job/local") as lease:
-        hand = Hand(platform, lease)
-        hand.commit(hand.intent(IntentKind.ENTRY, Side.BUY, symbol="CCC", leg=minute))
 
 
 # Halt and resume.

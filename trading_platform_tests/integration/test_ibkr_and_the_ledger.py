@@ -17,7 +17,7 @@ from trading_platform.brokers.ibkr_executions import TwsExecution, told
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.orders import Execution, IntentKind, OrderIntent, OrderState, OrderType, Side
 from trading_platform.domain.reports import Acceptance, Break, ReconcileReport, Subject
-from trading_platform.orders.reconcile import ACCOUNT as WHOLE_ACCOUNT
+from trading_platform.orders.breaks import ACCOUNT as WHOLE_ACCOUNT
 from trading_platform.orders.reconcile import Reconciler
 from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.books import Book, pass_time
@@ -271,6 +271,44 @@ def test_a_correction_that_is_told_as_one_more_execution_is_held_twice(
     assert [one.what for one in room.breaks() if one.subject is Subject.POSITION] == [
         "20 shares in the ledger, 10 at the broker"
     ]
+
+
+# In which order.
+
+
+def test_what_was_bought_and_stopped_out_within_a_second_is_flat(room: Room) -> None:
+    entry, stop = room.entering()
+    room.send(entry, stop)
+    room.broker.close()
+    room.trade("50")
+    room.trade("48")
+    exchange = room.tws.exchange
+    purchase, sale = exchange.executions
+    assert (purchase.action, sale.action, sale.time) == ("BUY", "SELL", purchase.time)
+    # TWS's ids of executions do not rise with time.
+    for listed in (exchange.executions, exchange.executed_today):
+        listed[:] = [
+            replace(purchase, execution_id=sale.execution_id),
+            replace(sale, execution_id=purchase.execution_id),
+        ]
+    room.restart()
+    assert [one.side for one in room.broker.executions(room.clock.now() - timedelta(days=1))] == [Side.BUY, Side.SELL]
+    assert room.breaks() == ()
+    assert [fill.side for fill in room.ledger.fills()] == [Side.BUY, Side.SELL]
+    assert {one.quantity for one in room.ledger.holdings().positions.values()} == {0}
+    assert room.ledger.holdings().uncovered == ()
+
+
+def test_part_of_a_share_freezes_its_symbol_and_stops_nothing_else(room: Room) -> None:
+    entry, stop = room.entering()
+    room.send(entry, stop)
+    room.trade("50")
+    room.tws.exchange.positions["AAA"] = Decimal("10.5")  # type: ignore[assignment]
+    report = room.reconcile()
+    assert [(one.symbol, one.subject, one.difference) for one in report.breaks] == [
+        ("AAA", Subject.POSITION, Decimal(1))
+    ]
+    assert report.oddities == ("the account at TWS holds 10.5 AAA, shown here as 11: parts of shares are not traded",)
 
 
 # Fees.

@@ -10,7 +10,7 @@ import pytest
 
 from trading_platform.brokers import ibkr_link
 from trading_platform.brokers.ibkr_address import Patience
-from trading_platform.domain.errors import InvalidInput, PermanentError, TemporaryError
+from trading_platform.domain.errors import InvalidInput, TemporaryError
 from trading_platform.domain.orders import Absent, Accepted, Found, NotSent, Order, OrderState, Rejected, Unknown
 from trading_platform_tests.contracts.test_broker_port import EARLIEST, buying, selling
 from trading_platform_tests.vendors.tws.server import ACCOUNT, Kind
@@ -237,17 +237,22 @@ def test_a_commission_that_cannot_be_read_is_one_that_has_not_come(venue: IbkrVe
     assert execution.fee == Decimal(1)
 
 
-def test_part_of_a_share_is_said_and_not_rounded(venue: IbkrVenue) -> None:
+def test_part_of_a_share_shows_as_a_whole_one_that_nobody_expects_and_is_told(venue: IbkrVenue) -> None:
     venue.tws.exchange.positions["IBM"] = 1
-    venue.tws.spoiled[61] = a_word_for(14, "0.5")
-    with pytest.raises(PermanentError, match=r"the account holds 0\.5 IBM: fractions are not handled"):
-        venue.broker.positions()
+    venue.tws.spoiled[61] = a_word_for(14, "100.5")
+    assert venue.broker.positions() == {"IBM": 101}
+    assert venue.broker.oddities == (
+        "the account at TWS holds 100.5 IBM, shown here as 101: parts of shares are not traded",
+    )
+    venue.tws.spoiled.clear()
+    assert venue.broker.positions() == {"IBM": 1}
+    assert not venue.broker.oddities
 
 
 def test_cash_that_is_no_number_is_said(venue: IbkrVenue) -> None:
     venue.tws.spoiled[63] = a_word_for(5, "much")
-    with pytest.raises(PermanentError, match="the account's cash is 'much'"):
+    with pytest.raises(TemporaryError, match="the account's cash is 'much'"):
         venue.broker.cash()
     venue.tws.spoiled[63] = a_word_for(6, "EUR")
-    with pytest.raises(PermanentError, match="does not tell the account's cash in USD"):
+    with pytest.raises(TemporaryError, match="does not tell the account's cash in USD"):
         venue.broker.cash()

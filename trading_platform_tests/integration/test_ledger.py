@@ -32,7 +32,7 @@ from trading_platform.domain.orders import (
     Side,
 )
 from trading_platform.domain.reports import Acceptance, Subject
-from trading_platform.ledger import migrate, ownership
+from trading_platform.ledger import fill_queries, migrate, ownership, queries
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LocalServer
 from trading_platform.ledger.ledger import Ledger
@@ -324,7 +324,7 @@ def test_an_execution_is_booked_once(ledger: Ledger, values: "LedgerValues") -> 
     assert ledger.book_executions([second, first], events, NOW).booked == ()
     assert ledger.fills() == ledger.fills(SESSION) == (*booking.booked, *again.booked)
     assert ledger.order(entry.id) == OrderStatus(
-        intent=entry, state=OrderState.FILLED, filled=100, broker_order_id="b-9", since=NOW
+        intent=entry, state=OrderState.FILLED, filled=100, broker_order_id="b-9", since=NOW, venue="paper"
     )
     assert len(ledger.events(entry.id)) == 2
 
@@ -616,6 +616,109 @@ def test_profit_in_sql_equals_the_fold(ledger: Ledger, values: "LedgerValues") -
     spent = sum(row.bought - row.sold + row.fees for row in table)
     assert holdings.cash == Decimal(100_000) - spent
     assert ledger.pnl(values.bar(0)) == ()
+
+
+def sale_before_its_purchase(ledger: Ledger, values: "LedgerValues", *, sold: int = 100) -> OrderIntent:
+    """An entry of 100 shares and its stop in one second, as a broker tells them that tells whole seconds."""
+    entry, stop = values.intent(0), values.intent(0, kind=IntentKind.STOP, parent=values.intent(0).id)
+    record_intents(ledger, entry, stop)
+    report = [values.execution(stop, "1", sold, "9"), values.execution(entry, "2", 100, "10")]
+    ledger.book_executions(report, {}, NOW)
+    return entry
+
+
+@pytest.mark.parametrize("sold", [100, 40])
+def test_of_one_moment_what_was_bought_comes_before_what_was_sold(
+    ledger: Ledger, values: "LedgerValues", sold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale_before_its_purchase(ledger, values, sold=sold)
+    later, now = values.bar(9), values.bar(0)
+    for found in (ledger.fills(), ledger.fills(SESSION), ledger.fills_before(later), ledger.fills_since(now)):
+        assert [fill.execution_id for fill in found] == ["2", "1"]
+    assert [one.execution_id for one in ledger.lineage(SESSION)] == ["2", "1"]
+    assert in_sql_and_in_the_fold(ledger) == (100 - sold, Decimal(100_000) - 1000 + 9 * sold - 2)
+    # The control: in the order of their booking the statement finds no cost for what is left.
+    booked = str(queries._PNL).replace("fills.side, serial", "serial")
+    monkeypatch.setattr(queries, "_PNL", sa.text(booked))
+    assert len(ledger.pnl()) == (sold == 100)
+
+
+def test_a_sale_of_more_than_was_held_stops_no_other_holding(ledger: Ledger, values: "LedgerValues") -> None:
+    entry = sale_before_its_purchase(ledger, values)
+    other = values.intent(1, "SPY")
+    record_intents(ledger, other)
+    report = [values.execution(entry, "bust", 0, "0", corrects="2"), values.execution(other, "3", 7, "20")]
+    ledger.book_executions(report, {}, NOW)
+    found = ledger.holdings()
+    assert {key[1]: one.quantity for key, one in found.positions.items()} == {"IBM": 0, "SPY": 7}
+    assert [(one.execution_id, one.quantity) for one in found.uncovered] == [("1", 100)]
+    # What it cost is not known, and the statement says nothing of it.
+    assert [row.symbol for row in ledger.pnl()] == ["SPY"]
+    assert {one.symbol: one.quantity for one in ledger.held()} == {"IBM": -100, "SPY": 7}
+
+
+def never_held(name: str, shares: int) -> Acceptance:
+    return Acceptance(
+        venue="paper",
+        subject=Subject.SALE,
+        name=name,
+        difference=Decimal(-shares),
+        who="ada",
+        reason="bought back by hand",
+        at=NOW,
+    )
+
+
+def test_whoever_accepts_a_sale_of_more_than_was_held_takes_it_out_of_the_book(
+    ledger: Ledger, values: "LedgerValues"
+) -> None:
+    entry = sale_before_its_purchase(ledger, values)
+    corrected = values.execution(entry, "less", 30, "10", corrects="2")
+    ledger.book_executions([corrected], {}, NOW)
+    assert [one.quantity for one in ledger.holdings().uncovered] == [70]
+    ledger.accept(never_held("1", 70))
+    assert ledger.holdings().uncovered == ()
+    # 30 were bought and sold; the cash of the 70 is the difference that is left to accept.
+    assert in_sql_and_in_the_fold(ledger) == (0, Decimal(100_000) - 300 + 270 - 2)
+    assert ledger.held()[0].quantity == 0
+    # The broker tells it as before, and it is booked; what is bought from now on is held.
+    stop = values.intent(0, kind=IntentKind.STOP, parent=entry.id)
+    again = ledger.book_executions([values.execution(stop, "1", 100, "9")], {}, NOW)
+    assert (again.booked, again.unexplained) == ((), ())
+    later = values.intent(5)
+    record_intents(ledger, later)
+    ledger.book_executions([values.execution(later, "5", 10, "10")], {}, NOW)
+    assert in_sql_and_in_the_fold(ledger)[0] == 10
+
+
+@pytest.mark.parametrize(("name", "shares"), [("1", 70), ("1", -100), ("2", 100), ("none", 100)])
+def test_what_is_not_so_any_more_cannot_be_taken_out_of_the_book(
+    ledger: Ledger, values: "LedgerValues", name: str, shares: int
+) -> None:
+    entry = sale_before_its_purchase(ledger, values)
+    ledger.book_executions([values.execution(entry, "bust", 0, "0", corrects="2")], {}, NOW)
+    before = ledger.holdings()
+    with pytest.raises(InvalidInput, match=f"execution {name} has not sold"):
+        ledger.accept(never_held(name, shares))
+    assert (ledger.acceptances(), ledger.holdings()) == ((), before)
+
+
+def test_when_a_broker_last_executed_something_is_found_without_a_look_at_the_others_fills(
+    ledger: Ledger, values: "LedgerValues"
+) -> None:
+    bought(ledger, values, *((f"e{number}", 1, "10") for number in range(50)))
+    asked = fill_queries._NEWEST_EXECUTION.bindparams(book="paper", venue="backup")
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        connection.execute(sa.text("ANALYZE fills"))
+        plan = connection.execute(
+            sa.text(
+                f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {asked.compile(connection, compile_kwargs={'literal_binds': True})}"
+            )
+        )
+        told = " ".join(plan.scalars())
+    assert "ix_fills_book_venue_executed_at" in told
+    assert "Removed by Filter" not in told
 
 
 def test_a_flat_book_made_what_it_sold_less_what_it_bought(ledger: Ledger, values: "LedgerValues") -> None:

@@ -184,7 +184,8 @@ def test_orders_and_fills_of_the_version_before_several_brokers_are_the_paper_ex
             )
         book_as_before(engine, values, intent, f"e{number}", 10)
         migrate.upgrade(engine)
-    assert [(one.state, one.venue, one.filled) for one in ledger.orders()] == [(OrderState.ACKNOWLEDGED, None, 10)] * 2
+    found = [(one.state, one.venue, one.filled) for one in ledger.orders()]
+    assert found == [(OrderState.ACKNOWLEDGED, "paper", 10)] * 2
     assert [fill.venue for fill in ledger.fills()] == ["paper", "paper"]
     assert {one.venue for one in ledger.holdings().positions.values()} == {"paper"}
 

@@ -14,6 +14,7 @@ from trading_platform.bootstrap import Platform
 from trading_platform.brokers.alpaca import AlpacaBroker
 from trading_platform.config.secrets import Secret
 from trading_platform.domain.errors import ConservationBroken
+from trading_platform.domain.lifecycle import step
 from trading_platform.domain.orders import (
     Answer,
     AttachedTarget,
@@ -25,6 +26,7 @@ from trading_platform.domain.orders import (
     OrderType,
     Side,
 )
+from trading_platform.orders import batch
 from trading_platform.orders import outbox as sending
 from trading_platform.orders.outbox import Outbox
 from trading_platform_tests.sessions.books import Book, exchange_orders, go_on_until, pass_time, run_until, with_parts
@@ -117,10 +119,65 @@ def test_so_they_do_in_the_next_process(desk: Desk, book: Book, backup: Line) ->
     assert (at(book.exchange_file), len(at(backup_file(book)))) == ([], 6)
 
 
-def test_control_without_the_look_at_the_earlier_legs_a_holding_is_at_two_brokers(
+def test_a_leg_that_nobody_has_taken_goes_to_where_a_later_one_is(desk: Desk, book: Book, backup: Line) -> None:
+    first, second = bracket(desk), bracket(desk, 1)
+    desk.commit(*first, *second)
+    desk.outbox(backup=backup).send(second, desk.lease.ownership)
+    # The primary does not take the first leg, now that it has the second: nobody else gets it.
+    assert desk.outbox(Line(broker=desk.broker, down=True), backup=backup).send(first, desk.lease.ownership) == 0
+    assert (len(at(book.exchange_file)), at(backup_file(book))) == (3, [])
+    assert [desk.life(one)[-1] for one in first] == [OrderState.INTENDED] * 3
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_leg_that_may_have_left_in_an_earlier_run_keeps_the_others_with_it(
+    desk: Desk, book: Book, backup: Line, *, arrived: bool
+) -> None:
+    first, second = bracket(desk), bracket(desk, 1)
+    desk.commit(*first, *second)
+    now = desk.platform.clock.now()
+    leaving = [step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue="paper") for one in first]
+    desk.ledger.note_sending(leaving, desk.lease.ownership)
+    if not arrived:
+        # The control: it has certainly not.
+        never = [step(one.id, OrderState.SENDING, OrderState.INTENDED, at=now) for one in first]
+        desk.ledger.append_events(never)
+    sent = desk.outbox(Line(broker=desk.broker, down=True), backup=backup).send(second, desk.lease.ownership)
+    assert sent == (not arrived)
+    assert at(backup_file(book)) == ([] if arrived else [one.id for one in second])
+    assert at(book.exchange_file) == []
+
+
+def test_a_leg_that_may_have_left_goes_to_where_it_may_be_whatever_another_one_has_done(
+    desk: Desk, book: Book, backup: Line
+) -> None:
+    first, second = bracket(desk), bracket(desk, 1)
+    desk.commit(*first, *second)
+    desk.outbox(backup=backup).send(second, desk.lease.ownership)
+    now = desk.platform.clock.now()
+    leaving = [step(one.id, OrderState.INTENDED, OrderState.SENDING, at=now, venue=BACKUP) for one in first]
+    desk.ledger.note_sending(leaving, desk.lease.ownership)
+    names = [one.id for one in first]
+    assert desk.outbox(backup=backup).resend(first, desk.lease.ownership, names) == 1
+    assert (at(book.exchange_file), at(backup_file(book))) == ([one.id for one in second], names)
+
+
+@pytest.mark.parametrize("end", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.CANCELLED])
+def test_a_leg_that_has_bought_nothing_keeps_no_other_with_it(
+    desk: Desk, book: Book, backup: Line, end: OrderState
+) -> None:
+    first, second = bracket(desk), bracket(desk, 1)
+    desk.commit(*first, *second)
+    now = desk.platform.clock.now()
+    desk.ledger.append_events([step(one.id, OrderState.INTENDED, end, at=now, venue="paper") for one in first])
+    assert desk.outbox(Line(broker=desk.broker, down=True), backup=backup).send(second, desk.lease.ownership) == 1
+    assert at(backup_file(book)) == [one.id for one in second]
+
+
+def test_control_without_the_look_at_the_other_legs_a_holding_is_at_two_brokers(
     desk: Desk, book: Book, backup: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "_earlier_legs", lambda _intent: [])
+    monkeypatch.setattr(batch, "_legs", lambda _entry, _decided_with: [])
     desk.send(*bracket(desk), *bracket(desk, 1), broker=Breaking(broker=desk.broker), backup=backup)
     assert (len(at(book.exchange_file)), len(at(backup_file(book)))) == (3, 3)
 
@@ -163,6 +220,15 @@ def test_a_target_that_is_not_as_it_was_committed_does_not_leave(
         ConservationBroken, match=r"was not committed as what would be attached|would be attached to an"
     ):
         desk.outbox().send(legs, desk.lease.ownership)
+    assert exchange_orders(book.exchange_file) == []
+
+
+def test_a_target_does_not_leave_by_itself(desk: Desk, book: Book) -> None:
+    entry, stop, target = bracket(desk)
+    alone = replace(target, parent=None)
+    desk.commit(entry, stop, alone)
+    with pytest.raises(ConservationBroken, match="would go out as an order of its own"):
+        desk.outbox().send((entry, stop, alone), desk.lease.ownership)
     assert exchange_orders(book.exchange_file) == []
 
 

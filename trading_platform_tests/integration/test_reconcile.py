@@ -20,8 +20,9 @@ from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.orders import Accepted, IntentKind, Order, OrderState, OrderType, Side
 from trading_platform.domain.reports import Break, CycleReport, Subject
 from trading_platform.engine.cycle import run_cycle
+from trading_platform.orders.breaks import ACCOUNT, Comparison
 from trading_platform.orders.day_orders import is_over
-from trading_platform.orders.reconcile import ACCOUNT, Reconciler
+from trading_platform.orders.reconcile import Reconciler
 from trading_platform_tests.faults.killed_session import Points, watched
 from trading_platform_tests.sessions.books import (
     Book,
@@ -237,7 +238,7 @@ def test_a_position_that_differs_freezes_the_entries_of_its_symbol(platform: Pla
 def test_without_the_comparison_the_entry_would_have_been_made(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Reconciler, "_compare", lambda _self, _view: ())
+    monkeypatch.setattr(Comparison, "differences", lambda _self, _views: ())
     seen, _ = behind(platform, more={"AAA": 7})
     assert entries(run_until(seen, 1)[-1]) == {"AAA": ENTERED, "BBB": ENTERED}
 

@@ -31,7 +31,7 @@ class Line:
     account does not have. `dearer`: executions are shown so many dollars dearer. `forgets`: of orders of these symbols
     nothing is known. `keeps_stops`: no order is reduced. `down`: nothing leaves, and nothing can be asked. `called`: its
     name. `can`: capabilities that differ. `says`: of orders of these symbols the broker has this word for the status.
-    `ends`: orders of these symbols are shown as ended so. `reports` are executions that are shown beside the others.
+    `ends`: orders of these symbols are shown as ended so; `overstated`: with so many more shares executed. `reports` are executions that are shown beside the others.
     """
 
     broker: Broker
@@ -48,6 +48,7 @@ class Line:
     can: Mapping[str, Any] = field(default_factory=dict)
     says: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, OrderState] = field(default_factory=dict)
+    overstated: Mapping[str, int] = field(default_factory=dict)
     reports: tuple[Execution, ...] = ()
 
     @property
@@ -78,7 +79,8 @@ class Line:
         symbol = found.order.symbol
         if symbol in self.forgets:
             return Absent()
-        return Found(order=replace(found.order, state=self.ends.get(symbol, found.order.state)))
+        filled = found.order.filled + self.overstated.get(symbol, 0)
+        return Found(order=replace(found.order, state=self.ends.get(symbol, found.order.state), filled=filled))
 
     def open_orders(self) -> tuple[BrokerOrder, ...]:
         self._ask()

@@ -3,7 +3,18 @@ from decimal import Decimal
 
 import pytest
 
-from trading_platform.accounting.average_cost import BOOKED, NO_QUANTITY, OVERSOLD, buy, cash, fold, sell, unrealised
+from trading_platform.accounting.average_cost import (
+    BOOKED,
+    NO_QUANTITY,
+    OVERSOLD,
+    Folded,
+    buy,
+    cash,
+    fold,
+    fold_covered,
+    sell,
+    unrealised,
+)
 from trading_platform.domain.compiled import empty_records
 from trading_platform.domain.errors import Inconsistent, InvalidInput
 from trading_platform.domain.fills import Fill
@@ -91,11 +102,45 @@ def test_cash_is_exact() -> None:
 
 
 def test_selling_more_than_is_held_is_refused() -> None:
-    with pytest.raises(Inconsistent, match="sells 11 SPY of s, which holds 10"):
+    with pytest.raises(Inconsistent, match="fill sSPY1 sells 1 SPY of s, which were never held"):
         fold(
             fills("""buy 10 at 10.00 fee 0
                      sell 11 at 10.00 fee 0""")
         )
+
+
+def test_a_sale_that_is_told_before_its_purchase_waits_for_it() -> None:
+    told = fills("""sell 6 at 11.00 fee 0.25
+                    sell 3 at 12.00 fee 0
+                    buy 10 at 10.00 fee 1.00""")
+    position = fold(told)["s", "SPY"]
+    assert (position.quantity, position.cost, position.realised) == (1, Decimal(10), Decimal(12))
+    assert (position.fees, position.opened_by) == (Decimal("1.25"), "intent-2")
+    assert fold(told[:2] + told[2:]) == fold([told[2], *told[:2]])
+
+
+def test_what_was_sold_and_never_held_is_told_and_stops_no_other_holding() -> None:
+    oversold = fills("""buy 10 at 10.00 fee 1.00
+                        sell 30 at 11.00 fee 0.25
+                        buy 5 at 12.00 fee 0""")
+    other = fills("buy 7 at 20.00 fee 0", symbol="IBM")
+    found = fold_covered([*oversold[:2], *other, *oversold[2:]])
+    position = found.positions["s", "SPY"]
+    # 10 and then 5 of the 30 were there: 10 x (11 - 10) + 5 x (11 - 12).
+    assert (position.quantity, position.realised, position.fees) == (0, Decimal(5), Decimal("1.25"))
+    assert (position.opened_at, position.opened_by) == (None, None)
+    (sale,) = found.uncovered
+    assert (sale.execution_id, sale.quantity, sale.fee) == ("sSPY1", 15, Decimal(0))
+    assert found.positions["s", "IBM"].quantity == 7
+
+
+def test_the_fee_of_a_sale_of_nothing_is_booked_once() -> None:
+    (sale,) = fills("sell 10 at 11.00 fee 0.25")
+    found = fold_covered([sale])
+    again = fold_covered([], found)
+    assert found == again
+    assert again.positions["s", "SPY"].fees == Decimal("0.25")
+    assert fold_covered([], Folded()) == Folded()
 
 
 def test_a_refused_fill_changes_nothing() -> None:

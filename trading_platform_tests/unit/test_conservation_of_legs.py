@@ -44,6 +44,7 @@ BREACHES: dict[str, tuple[Callable[[Intents], Intents], str]] = {
     "a target alone": (lambda legs: [*legs[:1], *legs[2:]], "and no stop beside it"),
     "a sale that waits for nothing": (changed(2, kind=IntentKind.EXIT), "only a stop or a target can"),
     "a target of another's entry": (changed(2, symbol="QQQ"), "attached to no entry of its strategy and symbol"),
+    "a target by itself": (changed(2, parent=None), "a target is attached to an entry"),
     "a target that buys": (changed(2, side="buy"), "a target can only sell"),
 }
 

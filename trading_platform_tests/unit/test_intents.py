@@ -113,6 +113,24 @@ def test_a_cancel_names_the_entry_that_still_works_and_only_that() -> None:
     assert made(later, orders=(status(entry, OrderState.FILLED, filled=100),)) == ()
 
 
+@pytest.mark.parametrize(
+    ("state", "again"),
+    [
+        (OrderState.INTENDED, False),
+        (OrderState.SENDING, False),
+        (OrderState.UNKNOWN, False),
+        (OrderState.APPLIED, True),
+        (OrderState.REJECTED, True),
+    ],
+)
+def test_a_cancel_that_has_not_been_answered_is_not_made_again(state: OrderState, *, again: bool) -> None:
+    entry, stop = entered()
+    first, later = (replace(CANCEL, bar_time=BAR + timedelta(minutes=minutes)) for minutes in (1, 2))
+    orders = (status(entry), status(stop))
+    (cancel,) = made(first, orders=orders)
+    assert len(made(later, orders=(*orders, status(cancel, state)))) == again
+
+
 # ---- resting targets ----------------------------------------------------------------------------------------------
 
 

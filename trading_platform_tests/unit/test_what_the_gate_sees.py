@@ -193,24 +193,29 @@ def test_what_an_entry_has_filled_in_part_is_unprotected_where_its_legs_wait(
 
 
 @pytest.mark.parametrize(
-    ("state", "filled", "leg", "withheld"),
+    ("state", "filled", "leg", "minute", "withheld"),
     [
-        (OrderState.REJECTED, 0, 0, 1),
-        (OrderState.CANCELLED, 60, 0, 1),
-        (OrderState.FILLED, 100, 0, 0),
-        (OrderState.ACKNOWLEDGED, 0, 0, 0),
-        (OrderState.REJECTED, 0, 1, 0),
+        (OrderState.REJECTED, 0, 0, 8, 1),
+        (OrderState.EXPIRED, 0, 0, 8, 1),
+        (OrderState.CANCELLED, 60, 0, 8, 1),
+        (OrderState.FILLED, 100, 0, 8, 0),
+        (OrderState.ACKNOWLEDGED, 0, 0, 8, 0),
+        (OrderState.REJECTED, 0, 1, 8, 0),
+        # An exit that an earlier session's close has ended is for the plan to decide anew.
+        (OrderState.EXPIRED, 0, 0, -30, 0),
     ],
 )
+@pytest.mark.parametrize("targets", [True, False])
 def test_an_exit_of_everything_that_has_not_sold_it_is_withheld(
-    state: OrderState, filled: int, leg: int, withheld: int
+    *, state: OrderState, filled: int, leg: int, minute: int, withheld: int, targets: bool
 ) -> None:
-    exit_ = replace(order(IntentKind.EXIT, 8), leg=leg, stop_price=None, type=OrderType.MARKET)
-    entry = [status(one, OrderState.FILLED if one.parent is None else OrderState.CANCELLED) for one in legs()]
+    exit_ = replace(order(IntentKind.EXIT, minute), leg=leg, stop_price=None, type=OrderType.MARKET)
+    entry = [
+        status(one, OrderState.FILLED if one.parent is None else OrderState.CANCELLED)
+        for one in legs(min(4, minute - 1))
+        if targets or one.kind is not IntentKind.TARGET
+    ]
     assert told_of(*entry, status(exit_, state, filled=filled), held=100)["withheld"] == withheld
-    # Beside stops alone it is as it always was: the next minute decides by what it sees.
-    alone = [one for one in entry if one.intent.kind is not IntentKind.TARGET]
-    assert told_of(*alone, status(exit_, state, filled=filled), held=100)["withheld"] == 0
 
 
 def test_an_order_of_no_recorded_bar_counts_as_decided_at_its_bars_end() -> None:

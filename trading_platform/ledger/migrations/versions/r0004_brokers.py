@@ -1,7 +1,11 @@
 """Several brokers: where an order and a fill are, fills that were undone, and differences that a person has accepted.
 
-They are additions: the version before this one goes on working on these tables. What it writes is the paper exchange's,
-the only venue that it knows.
+They are additions: the version before goes on working on these tables until this one has written to the book. Then there
+may be states, kinds and commands that it does not know, and cannot read. What it writes is the paper exchange's, the only
+venue that it knows.
+
+The checks and indexes are made in the migration's one transaction, so that it happens whole or not at all; meanwhile
+nobody else can use the tables. Migrate between sessions.
 """
 
 from typing import Final
@@ -71,6 +75,7 @@ def upgrade() -> None:
         "fills",
         sa.Column("venue", sa.Text(), nullable=False, server_default="paper", comment="the broker that reported it"),
     )
+    op.create_index("ix_fills_book_venue_executed_at", "fills", ["book", "venue", "executed_at"])
     _create_voids()
     _create_acceptances()
     for table in ("fill_voids", "acceptances"):
@@ -84,6 +89,7 @@ def downgrade() -> None:
     op.execute("DROP VIEW standing_fills")
     op.drop_table("acceptances")
     op.drop_table("fill_voids")
+    op.drop_index("ix_fills_book_venue_executed_at", "fills")
     op.drop_column("fills", "venue")
     op.drop_column("order_events", "venue")
     _index_entries("kind = 'entry'")
