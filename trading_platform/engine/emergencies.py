@@ -156,7 +156,7 @@ def accept(ledger: Ledger, clock: Clock, breaks: Sequence[Break], *, what: Seque
 
     Returns how many were accepted. Raises `InvalidInput`, with nothing recorded, for what no break is about.
     """
-    chosen: dict[tuple[str, Subject, str], Break] = {}
+    chosen: dict[Break, None] = {}
     for one in what:
         meant = [found for found in breaks if _is_about(found, one)]
         if not meant:
@@ -168,8 +168,9 @@ def accept(ledger: Ledger, clock: Clock, breaks: Sequence[Break], *, what: Seque
                 if names
                 else "There is no break: nothing is to be accepted",
             )
-        chosen |= {(found.venue, found.subject, found.name): found for found in meant}
-    for found in chosen.values():
+        # Several breaks can be about one order.
+        chosen |= dict.fromkeys(meant)
+    for found in chosen:
         ledger.accept(
             Acceptance(
                 venue=found.venue,

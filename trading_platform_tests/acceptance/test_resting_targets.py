@@ -193,8 +193,8 @@ TRICKLE: Bars = {
 TRICKLED = [
     "2 buy 25 50.01",
     "2 buy 5 50.01",
-    "3 sell 25 51.00",
     "3 buy 15 50.01",
+    "3 sell 25 51.00",
     "4 sell 10 52.00",
     "5 sell 5 52.00",
     "6 sell 5 48.99",

@@ -15,6 +15,7 @@ import pytest
 from trading_platform.bootstrap import Platform
 from trading_platform.domain.orders import Execution, IntentKind, NotSent, OrderEvent, OrderState, OrderStatus
 from trading_platform.domain.reports import Acceptance, Break, Subject
+from trading_platform.engine import emergencies
 from trading_platform.orders.breaks import Acceptances
 from trading_platform.orders.routing import Routes
 from trading_platform_tests.sessions.books import Book, go_on_until, run_until, with_parts
@@ -114,6 +115,15 @@ def test_an_accepted_break_about_an_order_is_no_word_on_another_about_it(platfor
     found = {one.name for one in seen.stages.recover().report.breaks}
     assert entry.intent.id in found
     assert order(platform, "AAA").state is OrderState.PARTIALLY_FILLED
+
+
+def test_a_person_accepts_every_break_about_an_order_by_its_name(platform: Platform) -> None:
+    run_until(platform, 0)
+    both = [Break(symbol="AAA", what="", name="tp-x", difference=Decimal(more)) for more in (2, 80)]
+    said = emergencies.accept(platform.ledger, platform.clock, both, what=["tp-x"], who="ada", reason="known")
+    assert said == 2
+    known = Acceptances(platform.ledger.acceptances(), Decimal(0))
+    assert all(known.cover(one) for one in both)
 
 
 @pytest.mark.parametrize("noted", [True, False])
