@@ -159,6 +159,14 @@ def translated(url: URL) -> Iterator[None]:
         if isinstance(error.orig, TradingPlatformError):
             raise error.orig from error.orig.__cause__
         raise
+    except Exception as error:
+        # What the driver raises while a connection is being set up, SQLAlchemy hands on as it is.
+        import psycopg2
+
+        if not isinstance(error, psycopg2.Error):
+            raise
+        said = str(error).strip().partition("\n")[0]
+        raise _unavailable(url, said) from (None if _tells_password(url, error) else error)
 
 
 def _translation(url: URL, error: sa.exc.DBAPIError) -> Exception | None:

@@ -100,6 +100,11 @@ def test_every_answer_can_be_had_as_json(session_run: Done, checkout: Checkout) 
         one["quantity"] for one in fills
     )
     assert {order["state"] for order in orders} <= {"filled", "cancelled", "applied", "expired"}
+    # A market entry has a stop of its own beside it; the price of that is not the entry's.
+    assert {order["price"] for order in orders if order["type"] == "market"} == {None}
+    stops = [order for order in orders if order["kind"] == "stop"]
+    assert stops
+    assert all(order["price"] == order["stop_price"] is not None for order in stops)
     profit = answer(checkout.run("pnl", *of_book))
     assert sum(Decimal(row["net"]) for row in profit) == Decimal(str(figures["realised_pnl"]))
     # Money is exact: text, never a binary fraction.
