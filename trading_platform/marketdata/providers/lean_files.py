@@ -16,10 +16,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.calendars.sessions import exchange_moment
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.ids import is_symbol
 from trading_platform.domain.records import bar_t, daily_t
+from trading_platform.marketdata.actions import CorporateAction
 from trading_platform.marketdata.provider import Source
 from trading_platform.marketdata.providers.csv_rows import parse_rows, read_zip
 from trading_platform.marketdata.providers.factor_file import read_factor_file
@@ -31,6 +33,7 @@ from trading_platform.marketdata.providers.file_access import (
     names_in,
     refuse_rows,
 )
+from trading_platform.marketdata.providers.lean_actions import read_actions
 from trading_platform.marketdata.providers.splits import to_scale_of
 
 _MINUTE_COLUMNS: Final = ("time", "open", "high", "low", "close", "volume")
@@ -85,7 +88,7 @@ class LeanFiles:
         chosen: npt.NDArray[Any] = bars[max(0, end - count) : end]
         if not len(chosen):
             return chosen.copy()
-        factors = self._factors(self._home / "factor_files" / f"{_file_name(symbol)}.csv")
+        factors = self._factors(self._factor_file(symbol))
         return to_scale_of(session, chosen, factors.ratio)
 
     def minute_sessions(self, symbol: str, before: date) -> tuple[date, ...]:
@@ -98,6 +101,15 @@ class LeanFiles:
     def halted(self, symbol: str, session: date, at: datetime) -> bool:  # noqa: ARG002 (the port's)
         """See `Provider.halted`: never, for the files do not say. A halted symbol has no bars there."""
         return False
+
+    def corporate_actions(
+        self, symbol: str, calendar: ExchangeCalendar, first: date, last: date
+    ) -> tuple[CorporateAction, ...]:
+        """See `actions.KnowsActions`. Raises `InvalidInput` for a malformed or a missing factor file."""
+        return read_actions(symbol, self._factor_file(symbol), calendar, first, last)
+
+    def _factor_file(self, symbol: str) -> Path:
+        return self._home / "factor_files" / f"{_file_name(symbol)}.csv"
 
     def _read_minutes(self, name: str, session: date) -> npt.NDArray[Any]:
         path = self._home / "minute" / name / f"{session:%Y%m%d}{_TRADE}"
