@@ -32,6 +32,15 @@ UNCOMPILED: Final[bool] = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-de
 
 COMPILED_FROM: Final = (
     "accounting",
+    "backtest/arrays.py",
+    "backtest/corporate_actions.py",
+    "backtest/dispatch.py",
+    "backtest/kinds.py",
+    "backtest/lives.py",
+    "backtest/minutes.py",
+    "backtest/quiet.py",
+    "backtest/round_trips.py",
+    "backtest/venue.py",
     "brokers/fees.py",
     "brokers/fill_model.py",
     "domain",
@@ -105,6 +114,21 @@ numba.core.event.register("numba:compiler_lock", _InterruptsWait())  # type: ign
 def compiled(function: _Function) -> _Function:
     """Compile `function` at its first call and cache the machine code across processes."""
     jit = numba.njit(cache=_CACHE is not None, error_model="numpy", fastmath=False)
+    return cast("_Function", jit(function))
+
+
+def compiled_for_threads(function: _Function) -> _Function:
+    """The same, for a function that several threads may run at once: it lets go of the interpreter while it runs."""
+    jit = numba.njit(cache=_CACHE is not None, error_model="numpy", fastmath=False, nogil=True)
+    return cast("_Function", jit(function))
+
+
+def compiled_without_counts(function: _Function) -> _Function:
+    """The same, for a function that makes no arrays: it does not count who refers to those that it is given.
+
+    Where short functions hand arrays on to each other, the counting costs several times what they do.
+    """
+    jit = numba.njit(cache=_CACHE is not None, error_model="numpy", fastmath=False, _nrt=False)
     return cast("_Function", jit(function))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from trading_platform.domain.compiled import UNCOMPILED, compiled
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.strategies.contract import Step
 from trading_platform.strategies.mistakes import place_of, source_of
+
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 _HIGHEST_PRICE: Final = 1e8
 """Dollars. A price beyond it is a fault of the step, and would overflow the kernel's whole units."""
@@ -135,6 +137,16 @@ def loops(step: Step) -> Loops:
         InvalidInput: The step is not compiled, or is defined inside another function: then two steps could share a
             name in the cache.
     """
+    source = top_level_source(step)
+    advance = bound(_advance, source, compiled, _step=step)
+    return Loops(
+        fold=cast("Loop", quiet(bound(_fold, source, compiled, _advance=advance))),
+        each=cast("Loop", quiet(bound(_each, source, compiled, _advance=advance))),
+    )
+
+
+def top_level_source(step: Step) -> FunctionType:
+    """The plain function of a step that loops can be bound to. Raises `InvalidInput` as `loops` does."""
     source = source_of(step)
     if not UNCOMPILED and not hasattr(step, "py_func"):
         raise InvalidInput("the step is not compiled", where=place_of(step), mend="Put @compiled above it")
@@ -144,24 +156,22 @@ def loops(step: Step) -> Loops:
             where=f"{source.__module__}.{source.__qualname__}",
             mend="Define it with `def` at the top of the module",
         )
-    advance = _bound(_advance, source, _step=step)
-    # An uncompiled step divides by zero as quietly as a compiled one.
-    outer = np.errstate(all="ignore") if UNCOMPILED else _as_it_is
-    return Loops(
-        fold=cast("Loop", outer(_bound(_fold, source, _advance=advance))),
-        each=cast("Loop", outer(_bound(_each, source, _advance=advance))),
-    )
+    return source
 
 
-def _bound(loop: Callable[..., None], source: FunctionType, **names: Any) -> Callable[..., None]:
-    """`loop` with global `names` bound, under the name and file of the step's `source`, compiled."""
+def bound(
+    loop: Callable[..., Any], source: FunctionType, compile_it: Callable[[_Loop], _Loop], **names: Any
+) -> Callable[..., Any]:
+    """`loop` with global `names` bound, compiled, and filed in the cache under the name and file of a step's `source`."""
     assert isinstance(loop, FunctionType)
     name = f"{source.__qualname__}.{loop.__name__}.{source.__code__.co_firstlineno}"
     code = loop.__code__.replace(co_filename=source.__code__.co_filename)
-    bound = FunctionType(code, {**loop.__globals__, **names, "__name__": source.__module__}, name)
-    bound.__qualname__ = name
-    return compiled(bound)
+    copy: Any = FunctionType(code, {**loop.__globals__, **names, "__name__": source.__module__}, name)
+    copy.__qualname__ = name
+    made: Callable[..., Any] = compile_it(copy)
+    return made
 
 
-def _as_it_is(function: Callable[..., None]) -> Callable[..., None]:
-    return function
+def quiet(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """`loop`, which divides by zero as quietly uncompiled as compiled."""
+    return np.errstate(all="ignore")(loop) if UNCOMPILED else loop

@@ -206,12 +206,17 @@ def scan(strategy: Strategy, bars: Records, present: Mask, days: Records) -> Sca
     )
 
 
+def fault_text(what: int, code: int) -> str:
+    """Why a strategy was set aside, from the two fields of `loops.aside_t`."""
+    return _FAULTS[what].format(code=code)
+
+
 def _faults(asides: Records) -> tuple[StepFault, ...]:
     return tuple(
         StepFault(
             symbol=int(symbol),
             minute=int(asides["minute"][symbol]),
-            what=_FAULTS[int(asides["what"][symbol])].format(code=int(asides["code"][symbol])),
+            what=fault_text(int(asides["what"][symbol]), int(asides["code"][symbol])),
         )
         for symbol in np.flatnonzero(asides["what"])
     )

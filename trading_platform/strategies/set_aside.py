@@ -51,7 +51,7 @@ class GuardedFold:
                 return self._fold.step(bars[:, last], present[:, last]).copy()
             return self._fold.catch_up(bars, present).copy()
         except Exception as error:  # noqa: BLE001 (a user's code may raise anything, and must not stop the others)
-            self.broken = str(_cause(error, self._strategy))
+            self.broken = str(cause_of(error, self._strategy))
             return self._nothing.copy()
 
 
@@ -68,7 +68,7 @@ def make_ready(strategy: Strategy) -> None:
         fold.catch_up(bars[np.newaxis], present[np.newaxis])
         fold.step(bars, present)
     except Exception as error:
-        raise _cause(error, strategy) from error
+        raise cause_of(error, strategy) from error
 
 
 def uncompilable_step(strategy: Strategy) -> InvalidInput | None:
@@ -94,7 +94,7 @@ def uncompilable_step(strategy: Strategy) -> InvalidInput | None:
     return None
 
 
-def _cause(error: Exception, strategy: Strategy) -> InvalidInput:
+def cause_of(error: Exception, strategy: Strategy) -> InvalidInput:
     """What a strategy did that its loops raised: it does not compile, or its step raised on a bar."""
     if isinstance(error, InvalidInput):
         return error
