@@ -1,1 +1,1 @@
-"""Performance: pure functions of fills, positions and marks. Nothing here reads a ledger."""
+"""Performance: what fills, positions, marks and whole runs came to, and the tear sheet. Nothing here reads a ledger."""
