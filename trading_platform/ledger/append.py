@@ -79,8 +79,8 @@ def intents(
 ) -> None:
     """Add intents in their order, each at the epoch of its symbol's shard and tied to the decision that it comes from.
 
-    The caller has made sure of `ownership` (`ownership.hold`), which takes all locks in the order of the shards; the
-    database's fence then looks again at each row. Raises `Inconsistent` for another book's intent.
+    The caller has made sure of `ownership` (`ownership.hold`), which holds the first shard; the database's fence then
+    looks again at each row. Raises `Inconsistent` for another book's intent.
     """
     if not wanted:
         return

@@ -236,9 +236,11 @@ class LocalServer:
         return f"postgres -D {self._data} " in command_line(pid)
 
     def _answers(self, database: str) -> bool:
-        if self._postmaster() is None:
+        try:
+            address = self.url(database)
+        except DatabaseUnavailable:
             return False
-        return fault(self.url(database), sure_of_scram=True) is None
+        return fault(address, sure_of_scram=True) is None
 
     # Starting.
 

@@ -65,9 +65,10 @@ WHERE shards.book = :book AND shards.shard = held.shard AND shards.epoch = held.
 
 _HOLD: Final = sa.text("""
 /* hold_shards: current ownership cannot change before the transaction's end */
+WITH first AS MATERIALIZED (SELECT * FROM shards WHERE book = :book AND shard = 0 FOR KEY SHARE)
 SELECT array_agg(shard) AS shards, array_agg(epoch) AS epochs,
        bool_and(owner = :owner AND state = 'active' AND lease_until > clock_timestamp() + lease_margin) AS current
-FROM (SELECT * FROM shards WHERE book = :book ORDER BY shard FOR KEY SHARE) AS held
+FROM (SELECT * FROM first UNION ALL SELECT * FROM shards WHERE book = :book AND shard > 0) AS held
 """)
 
 _LOOK: Final = sa.text("""
@@ -261,7 +262,11 @@ def take(engine: sa.Engine, *, book: str, owner: str, times: LeaseTimes | None =
 
 
 def hold(connection: sa.Connection, ownership: Ownership) -> None:
-    """Make sure of `ownership` until the transaction of `connection` ends. Raises `NotOwner`."""
+    """Make sure of `ownership` until the transaction of `connection` ends. Raises `NotOwner`.
+
+    The first shard's row is locked. Who takes a book takes all of its shards, and waits for that one; to lock each of
+    them would be most of what a small transaction costs.
+    """
     _compare(connection, _HOLD, ownership)
 
 

@@ -24,7 +24,7 @@ from trading_platform.ledger.addresses import fault, spoken, sqlalchemy_url
 from trading_platform.ledger.connection import open_engine
 from trading_platform.ledger.embedded import LEDGER, LocalServer
 from trading_platform.ledger.ledger import Ledger
-from trading_platform.ledger.migrate import current_revision, head_revision, is_behind, is_known, unknown_revision
+from trading_platform.ledger.migrate import HEAD, current_revision, is_behind, is_known, unknown_revision
 from trading_platform.ledger.queries import Owner, SessionTimes
 from trading_platform.ledger.rows import CycleHeader
 from trading_platform.orders.standing import halted_by, standing
@@ -162,11 +162,11 @@ def _reach(settings: Settings) -> tuple[str | None, DatabaseStatus]:
 
 
 def _up(where: str) -> DatabaseStatus:
-    return DatabaseStatus(where=where, running=True, revision=None, wanted=head_revision(), fault=None)
+    return DatabaseStatus(where=where, running=True, revision=None, wanted=HEAD, fault=None)
 
 
 def _down(where: str, said: str) -> DatabaseStatus:
-    return DatabaseStatus(where=where, running=False, revision=None, wanted=head_revision(), fault=said)
+    return DatabaseStatus(where=where, running=False, revision=None, wanted=HEAD, fault=said)
 
 
 def _revised(engine: sa.Engine, database: DatabaseStatus) -> DatabaseStatus:

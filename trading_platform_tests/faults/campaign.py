@@ -48,7 +48,8 @@ LIVES: Final = 30
 """More starts than this are a violation: something never ends."""
 
 SCHEDULES: Final = 2_000
-WORKERS: Final = 2
+WORKERS: Final = 3
+"""One more than there are cores: half of a schedule's time is waiting for answers that do not come."""
 DATABASE: Final = "FAULTS_DATABASE_URL"
 """Where this is set, the program is a worker on that database, and tells its results in lines of JSON."""
 

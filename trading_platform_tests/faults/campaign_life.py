@@ -82,6 +82,8 @@ class Weakness(StrEnum):
     """What was sent and not answered is taken to be refused."""
     NO_LOOK_UP = "no look-up"
     """What was not answered is not looked for."""
+    NO_RECONCILE = "no reconcile"
+    """Nobody asks the broker what has become of orders."""
 
 
 class Gone(Exception):
@@ -352,3 +354,6 @@ def _take_out(weakness: Weakness | None) -> None:
         ownership._compare = lambda *_: None
     elif weakness is Weakness.NO_LOOK_UP:
         Reconciler._look_up = lambda *_: Absent()  # type: ignore[method-assign]
+    elif weakness is Weakness.NO_RECONCILE:
+        Reconciler._book_executions = lambda *_: (0, ())  # type: ignore[method-assign]
+        Reconciler._settle_unanswered = lambda *_: (0, 0)  # type: ignore[method-assign]

@@ -105,7 +105,9 @@ class World(ABC):
             # What a fault holds back for a minute is not held back for ever.
             self.now = moment
             self._pass_minute()
-        self.now = max(self.now, moment)
+        elif moment > self.now:
+            self.now = moment
+            self._arrive()
         self.look()
 
     def look(self) -> None:
@@ -126,6 +128,9 @@ class World(ABC):
     # What a venue in another process is told; the paper exchange's is in the trading process, and acts by itself.
 
     def _pass_minute(self) -> None: ...  # noqa: B027 (not every venue has it)
+
+    def _arrive(self) -> None:  # noqa: B027 (not every venue has it)
+        """What is late arrives: no moments of a session are so close that a request is on its way for longer."""
 
     def _trade(self, symbol: str, price: Decimal, volume: int) -> None: ...  # noqa: B027 (not every venue has it)
 
@@ -367,6 +372,9 @@ class IbkrWorld(World):
         later, self._later = self._later, []
         for act in later:
             act()
+        self._arrive()
+
+    def _arrive(self) -> None:
         self.server.release()
 
     def _trade(self, symbol: str, price: Decimal, volume: int) -> None:

@@ -75,6 +75,7 @@ def test_the_same_number_gives_the_same_schedule() -> None:
         (Weakness.CHANCE_IDS, ("--broker", "paper")),
         (Weakness.UNKNOWN_IS_REJECTED, ("--broker", "alpaca")),
         (Weakness.NO_LOOK_UP, ("--broker", "paper")),
+        (Weakness.NO_RECONCILE, ("--broker", "ibkr")),
         (Weakness.NO_FENCE, ("--broker", "paper", "--frozen")),
     ],
 )

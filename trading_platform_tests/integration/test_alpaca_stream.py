@@ -68,8 +68,10 @@ def buy(broker: AlpacaBroker, intent: str = "a") -> str:
 
 
 def the_next(updates: TradeUpdates, kind: UpdateKind) -> StreamEvent:
-    """The next event, which must be of this kind."""
+    """The next event, which must be of this kind; on a busy machine a connection may take several attempts."""
     event = updates.events.get(timeout=10)
+    while kind is UpdateKind.CONNECTED and event.kind is UpdateKind.LOST and "TimeoutError" in event.detail:
+        event = updates.events.get(timeout=10)
     assert event.kind is kind, event
     return event
 

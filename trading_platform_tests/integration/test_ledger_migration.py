@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from trading_platform.domain.orders import OrderIntent, OrderState
 from trading_platform.ledger import migrate
@@ -60,7 +61,7 @@ def test_an_empty_database_comes_to_the_head(new_engine: Callable[[], sa.Engine]
     engine = new_engine()
     assert migrate.current_revision(engine) is None
     migrate.upgrade(engine)
-    assert migrate.current_revision(engine) == migrate.head_revision()
+    assert migrate.current_revision(engine) == migrate.HEAD
     migrate.upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
@@ -99,7 +100,7 @@ def test_several_processes_may_migrate_at_once(new_engine: Callable[[], sa.Engin
     engine = new_engine()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate.upgrade(engine), range(4)))
-    assert migrate.current_revision(engine) == migrate.head_revision()
+    assert migrate.current_revision(engine) == migrate.HEAD
 
 
 WORD = re.compile(r"'(\w+)'::text(?:, )?")
@@ -205,8 +206,12 @@ def book_as_before(
         )
 
 
+def test_what_is_wanted_is_the_last_migration() -> None:
+    assert ScriptDirectory.from_config(migrate.configuration(None)).get_heads() == [migrate.HEAD]
+
+
 def test_whether_a_database_is_behind() -> None:
-    assert [migrate.is_behind(revision) for revision in (None, "0001", migrate.head_revision(), "9999")] == [
+    assert [migrate.is_behind(revision) for revision in (None, "0001", migrate.HEAD, "9999")] == [
         True,
         True,
         False,
@@ -223,4 +228,4 @@ def test_a_migration_can_be_taken_back(new_engine: Callable[[], sa.Engine]) -> N
     with engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == ["alembic_version"]
     migrate.upgrade(engine)
-    assert migrate.current_revision(engine) == migrate.head_revision()
+    assert migrate.current_revision(engine) == migrate.HEAD
