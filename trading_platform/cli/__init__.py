@@ -10,12 +10,14 @@ from typing import Final
 
 import click
 
+from trading_platform.cli.backtest import backtest
 from trading_platform.cli.books import fills, orders, pnl, positions
 from trading_platform.cli.commands import enable
 from trading_platform.cli.config import config
 from trading_platform.cli.data import data
 from trading_platform.cli.database import db
 from trading_platform.cli.emergencies import halt, reconcile, reconnect, resume
+from trading_platform.cli.research import sensitivity, sweep, walk_forward
 from trading_platform.cli.status import status
 from trading_platform.cli.strategies import strategies
 from trading_platform.cli.trading import demo, session
@@ -57,6 +59,10 @@ def commands() -> None:
 for _command in (
     demo,
     session,
+    backtest,
+    sweep,
+    walk_forward,
+    sensitivity,
     status,
     halt,
     resume,

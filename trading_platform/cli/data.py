@@ -1,12 +1,23 @@
-"""Commands that look at recorded bars before anything is traded on them."""
+"""Commands for recorded bars: what is there, whether it can be traded, and storing it as columns for backtests."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from trading_platform.cli.options import date_of, json_option, plain, print_json, settings_of
+from trading_platform.cli.options import (
+    EVERYTHING,
+    columns_folder,
+    date_of,
+    json_option,
+    plain,
+    print_json,
+    settings_of,
+)
 from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,9 +33,10 @@ _UNUSABLE: Final = 2
 def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which bars, and of whom."""
     for option in (
-        click.option("--symbols", help="Symbols, separated by commas; left out, the configured ones or all."),
+        click.option("--symbols", help="A,B or @FILE or all; left out, the configured ones or all."),
         click.option(
-            "--data", help="simulated, lean:FOLDER, csv:FOLDER or parquet:FOLDER; left out, the configured one."
+            "--data",
+            help="simulated[:SEED], lean:FOLDER, csv:FOLDER, parquet:FOLDER or columns:FOLDER; left out, as configured.",
         ),
     ):
         command = option(command)
@@ -41,7 +53,11 @@ def data() -> None:
 @json_option
 def list_data(*, as_json: bool, **market: str | None) -> None:
     """The symbols of a folder or store, and the sessions of each."""
-    provider, _, symbols = _market(settings_of(market))
+    folder = columns_folder(market["data"])
+    if folder is not None:
+        _list_columns(folder, as_json=as_json)
+        return
+    provider, _, symbols = _market(market)
     rows = []
     for symbol in symbols:
         days = provider.minute_sessions(symbol, date.max)
@@ -73,8 +89,11 @@ def check(*, session: str | None, first: str | None, last: str | None, as_json: 
     """
     from trading_platform.marketdata.coverage import State
 
-    settings = settings_of({**market, "session": session})
-    provider, calendar, symbols = _market(settings)
+    folder = columns_folder(market["data"])
+    if folder is not None:
+        return _check_columns(folder, as_json=as_json)
+    settings = _settings({**market, "session": session})
+    provider, calendar, symbols = _market({**market, "session": session})
     days = _days(calendar, session, first, last)
     if days is None and settings.market_data.provider == "simulated":
         # It has every session of sixty years.
@@ -96,14 +115,134 @@ def check(*, session: str | None, first: str | None, last: str | None, as_json: 
     return _DOUBTFUL if State.DOUBTFUL in states else 0
 
 
-def _market(settings: "Settings") -> tuple["Market", "ExchangeCalendar", tuple[str, ...]]:
+def _settings(market: dict[str, str | None]) -> "Settings":
+    everything = market["symbols"] == EVERYTHING
+    return settings_of({**market, "symbols": None} if everything else market)
+
+
+def _market(market: dict[str, str | None]) -> tuple["Market", "ExchangeCalendar", tuple[str, ...]]:
     """The provider, the calendar, and the symbols that are meant."""
     from trading_platform.bootstrap import market_of
     from trading_platform.calendars.exchange import calendar_of
 
+    settings = _settings(market)
     calendar = calendar_of(settings.market_hours)
     provider = market_of(settings.market_data, calendar)
-    return provider, calendar, settings.market_data.symbols or provider.symbols
+    named = () if market["symbols"] == EVERYTHING else settings.market_data.symbols
+    return provider, calendar, named or provider.symbols
+
+
+def _list_columns(folder: Path, *, as_json: bool) -> None:
+    from trading_platform.marketdata.column_catalogue import read_catalogue
+    from trading_platform.marketdata.column_store import stored_symbols
+
+    catalogue = read_catalogue(folder)
+    source, sessions = catalogue.source, catalogue.sessions
+    rows = [plain(one) for one in stored_symbols(folder)]
+    facts = {
+        "sessions": len(sessions),
+        "first": str(sessions[0].session.day) if sessions else None,
+        "last": str(sessions[-1].session.day) if sessions else None,
+        "half_days": [str(day) for day in catalogue.half_days],
+        "actions": len(catalogue.actions),
+    }
+    if as_json:
+        print_json({"source": plain(source), **facts, "symbols": rows})
+        return
+    if not rows:
+        click.echo("There are no minute bars.")
+        return
+    from trading_platform.terminal.screen import print_rows
+
+    print_rows(rows, tuple(rows[0]), f"Columns of {source.provider}, {source.feed}")
+    click.echo(
+        f"{_counted(len(sessions), 'session')} from {facts['first']} to {facts['last']}, "
+        f"{_counted(len(catalogue.half_days), 'half day')}, {_counted(len(catalogue.actions), 'split or dividend', 'splits and dividends')}."
+    )
+
+
+def _check_columns(folder: Path, *, as_json: bool) -> int:
+    """Read a whole folder again. 1: sessions are missing between its first and its last; 2: bars are damaged."""
+    from trading_platform.calendars.exchange import ExchangeCalendar
+    from trading_platform.marketdata.column_catalogue import read_catalogue
+    from trading_platform.marketdata.column_store import verify_columns
+
+    catalogue = read_catalogue(folder)
+    with _bar("blocks") as bar:
+        damaged = list(verify_columns(folder, bar))
+    missing = [str(day) for day in catalogue.missing(ExchangeCalendar(catalogue.exchange, catalogue.hours))]
+    if as_json:
+        print_json({"damaged": damaged, "missing": missing, "half_days": [str(day) for day in catalogue.half_days]})
+    else:
+        for said in damaged:
+            click.echo(said)
+        for day in missing:
+            click.echo(f"{day}: the session is not there.")
+        bars = sum(one.bars for one in catalogue.sessions)
+        click.echo(
+            f"{_counted(bars, 'bar')} in {_counted(len(catalogue.sessions), 'session')}: {len(damaged):,} damaged, "
+            f"{_counted(len(missing), 'session')} missing between the first and the last."
+        )
+    if damaged:
+        return _UNUSABLE
+    return _DOUBTFUL if missing else 0
+
+
+@data.command("import")
+@click.argument("source", metavar="SPEC")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--symbols", help="A,B or @FILE or all; left out, the configured ones or all.")
+@click.option("--from", "first", required=True, help="The first day, as 2013-10-07.")
+@click.option("--to", "last", required=True, help="The last day.")
+@click.option("--replace", is_flag=True, help="Let other bars take the place of those that are there.")
+@json_option
+def import_data(
+    *, source: str, folder: Path, symbols: str | None, first: str, last: str, replace: bool, as_json: bool
+) -> int:
+    """Store bars of SPEC (lean:, csv:, parquet:FOLDER, simulated[:SEED]) in a FOLDER of columns, for backtests.
+
+    What is there already is left as it is, so that an import that was broken off goes on. Exit code 1 if sessions are
+    missing or bars were refused.
+    """
+    from trading_platform.marketdata.column_import import import_columns
+
+    start, end = date_of(first, "--from"), date_of(last, "--to")
+    assert start is not None
+    assert end is not None
+    provider, calendar, named = _market({"data": source, "symbols": symbols})
+    with _bar("symbol sessions") as bar:
+        done = import_columns(provider, calendar, named, start, end, folder, progress=bar, replace_others=replace)
+    told = plain(done)
+    facts = {
+        "source": told["source"],
+        **{name: [str(day) for day in getattr(done, name)] for name in ("written", "skipped", "missing")},
+        "symbols": len(done.symbols),
+        "silent": list(done.silent),
+        "actions": len(done.actions),
+        "problems": [plain(one) for one in done.problems],
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        for day in done.missing:
+            click.echo(f"{day}: the source has no bar of any symbol.")
+        for problem in done.problems:
+            click.echo(f"{problem.symbol}: {problem.what.rstrip('.')} ({problem.count:,}).")
+        click.echo(
+            f"{_counted(len(done.written), 'session')} of {_counted(len(done.symbols), 'symbol')} written to {folder}, "
+            f"{len(done.skipped):,} there already, {len(done.missing):,} missing; "
+            f"{_counted(len(done.actions), 'split or dividend', 'splits and dividends')}."
+        )
+    return _DOUBTFUL if done.missing or done.problems else 0
+
+
+def _bar(what: str) -> Any:
+    """Shows how many of how many are done, where somebody looks; gives None where nobody does."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from trading_platform.terminal.counting import counting
+
+    return counting(what)
 
 
 def _days(
@@ -187,5 +326,5 @@ def _said(one: "Coverage") -> Iterator[str]:
     yield from one.doubts
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str, nouns: str | None = None) -> str:
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

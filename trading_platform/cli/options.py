@@ -33,13 +33,18 @@ OPTIONS: Final = {
 FILES: Final = ("lean", "csv", "parquet")
 """The kinds of recorded bars that `--data` takes, each with a folder."""
 
+EVERYTHING: Final = "all"
+"""What `--symbols` takes for all that the data hold, where many sessions are meant."""
+
+_COLUMNS: Final = "columns:"
+
 
 def market_options(command: _Command) -> _Command:
     """The options that say what is traded."""
     for option in (
         click.option("--data", help="simulated (the default), lean:FOLDER, csv:FOLDER or parquet:FOLDER."),
         click.option("--session", "session", help="The session's date, as 2013-10-09."),
-        click.option("--symbols", help="Symbols, separated by commas."),
+        click.option("--symbols", help="Symbols, separated by commas, or @FILE that lists them."),
         click.option("--profile", help="The profile of the strategy's parameters, such as quiet."),
     ):
         command = option(command)
@@ -108,20 +113,50 @@ def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     if data is None:
         return found
     kind, _, folder = data.partition(":")
-    if kind == "simulated" and not folder:
-        return found | {"provider": "simulated"}
+    if kind == "simulated" and (not folder or folder.isdecimal()):
+        return found | {"provider": "simulated"} | ({"seed": int(folder)} if folder else {})
     if kind in FILES and folder:
         return found | {"provider": kind, "folder": Path(folder)}
     mend = f"Give simulated, or {', '.join(f'{kind}:FOLDER' for kind in FILES)}"
+    if data.startswith(_COLUMNS):
+        raise InvalidInput(
+            f"{data!r} is a folder of columns, which backtests read and sessions do not", where="--data", mend=mend
+        )
     raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend=mend)
+
+
+def columns_folder(data: str | None) -> Path | None:
+    """The folder of columns that `--data columns:FOLDER` names; None if it names another source."""
+    if data is None or not data.startswith(_COLUMNS):
+        return None
+    folder = data.removeprefix(_COLUMNS)
+    if not folder:
+        raise InvalidInput("it names no folder of columns", where="--data", mend="Give it as columns:FOLDER")
+    return Path(folder)
 
 
 def _symbols_of(text: str) -> tuple[str, ...]:
     """Not an empty list, which would mean all that the market lists: a variable of the shell may not have been set."""
+    if text.startswith("@"):
+        return _symbols_in(Path(text[1:]))
     found = tuple(part.strip().upper() for part in text.split(",") if part.strip())
     if not found:
         raise InvalidInput(f"{text!r} names no symbol", where="--symbols", mend="Give them as SPY,IBM, or leave it out")
     return found
+
+
+def _symbols_in(file: Path) -> tuple[str, ...]:
+    """Those that a file lists, separated by commas or white space; each once."""
+    try:
+        words = file.read_text(encoding="utf-8").replace(",", " ").split()
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidInput(
+            f"the list of symbols cannot be read: {said}", where=f"--symbols @{file}", mend="Name a text file"
+        ) from error
+    if not words:
+        raise InvalidInput("it lists no symbol", where=f"--symbols @{file}", mend="Write one on each line")
+    return tuple(dict.fromkeys(word.upper() for word in words))
 
 
 def date_of(text: str | None, option: str = "--session") -> date | None:

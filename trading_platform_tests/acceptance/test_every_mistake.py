@@ -165,6 +165,15 @@ def a_step_misspells(place: Place) -> None:
     write(place.folder / "mine.py", source("out.level1 = bar.closing"))
 
 
+def a_step_remembers(place: Place) -> None:
+    write(place.folder / "mine.py", source("seen[0] += 1.0", top="seen = np.zeros(1)"))
+
+
+def a_folder_holds_another_market(place: Place) -> None:
+    day = ["--from", "2024-07-03", "--to", "2024-07-03"]
+    assert place.run(["data", "import", "csv:bars", "columns", "--symbols", "XYZ", *day]).returncode == 0
+
+
 def a_step_divides_by_nothing(place: Place) -> None:
     write(place.folder / "mine.py", source(f"{ENTER}    out.stop = bar.close / 0.0\n"))
 
@@ -207,6 +216,10 @@ PREPARED: Final[Mapping[str, Callable[[Place], None]]] = {
     "The paper exchange's book is lost": the_paper_book_is_gone,
     "A step that does not compile": a_step_misspells,
     "A step whose numbers are not finite": a_step_divides_by_nothing,
+    "A backtest of a step that does not compile": a_step_misspells,
+    "A backtest of a step that remembers something outside its record": a_step_remembers,
+    "A backtest of a step whose numbers are not finite": a_step_divides_by_nothing,
+    "Two sources in one folder of columns": a_folder_holds_another_market,
     "A step that raises while a session runs": a_step_raises,
     "Another demo is running": another_demo_runs,
     "The password of the database is wrong": the_servers_port,

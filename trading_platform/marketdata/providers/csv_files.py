@@ -86,6 +86,10 @@ class CsvFiles:
         """See `Provider.minute_sessions`. Raises `InvalidInput` as the others."""
         return tuple(sorted(day for day in self._files.minute_sessions(symbol) if day < before))
 
+    def splits(self, symbol: str) -> tuple[tuple[date, Fraction], ...]:
+        """See `actions.KnowsSplits`. Raises `InvalidInput` if the file of splits is malformed."""
+        return self._files.splits_of(symbol)
+
     def halted(self, symbol: str, session: date, at: datetime) -> bool:  # noqa: ARG002 (the port's)
         """See `Provider.halted`: never, for the files do not say. A halted symbol has no bars there."""
         return False

@@ -10,6 +10,7 @@ its own scale already, so it needs no splits.
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ class ParquetFiles:
         if checked_symbol(symbol) in own:
             return tuple(sorted(day for day in self._own.minute_sessions(symbol) if day < before))
         return tuple(day for day in days if day < before and self._contents(MINUTE, day).has(symbol))
+
+    def splits(self, symbol: str) -> tuple[tuple[date, Fraction], ...]:
+        """See `actions.KnowsSplits`; none of a symbol that lies in sessions' files, which do not tell of any.
+
+        Raises `InvalidInput` if the file of splits is malformed.
+        """
+        return self._own.splits_of(symbol)
 
     def halted(self, symbol: str, session: date, at: datetime) -> bool:  # noqa: ARG002 (the port's)
         """See `Provider.halted`: never, for the files do not say. A halted symbol has no bars there."""

@@ -10,6 +10,7 @@ Where there are daily bars there must be a file of splits: without one nobody kn
 """
 
 from datetime import date, datetime
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -96,10 +97,21 @@ class SymbolFiles:
         chosen: npt.NDArray[Any] = bars[max(0, end - count) : end]
         if not len(chosen):
             return chosen.copy()
-        path = self._root / "splits" / f"{symbol}{self._form.suffix}"
+        path = self._splits_file(symbol)
         if not is_file(path):
             raise InvalidInput("there is no file of splits, so they are not known", where=str(path), mend=NEVER_SPLIT)
         return to_scale_of(session, chosen, self._splits(path).ratio)
+
+    def splits_of(self, symbol: str) -> tuple[tuple[date, Fraction], ...]:
+        """The days of a symbol's splits with new shares for each old one, oldest first; none without a file of them.
+
+        Raises `InvalidInput` if the file is malformed.
+        """
+        path = self._splits_file(checked_symbol(symbol))
+        if not is_file(path):
+            return ()
+        found = self._splits(path)
+        return tuple(zip(found.days, found.ratios, strict=True))
 
     def minute_sessions(self, symbol: str) -> set[date]:
         """The exchange days for which there are minute bars."""
@@ -109,6 +121,9 @@ class SymbolFiles:
         names = names_in(self._root / "minute" / symbol)
         found = (as_day(name.removesuffix(self._form.suffix)) for name in names if name.endswith(self._form.suffix))
         return {day for day in found if day is not None}
+
+    def _splits_file(self, symbol: str) -> Path:
+        return self._root / "splits" / f"{symbol}{self._form.suffix}"
 
     def _minute_file(self, symbol: str) -> Path | None:
         """The file of all days of `symbol`, if it has one. Raises `InvalidInput` if there are files by day as well."""
