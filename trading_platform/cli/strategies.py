@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,7 @@ from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading_platform.config.settings import ActiveStrategy
+    from trading_platform.marketdata.columns import BarColumns
     from trading_platform.strategies.contract import Strategy
 
 _FAILED: Final = 2
@@ -42,6 +45,9 @@ def list_strategies(*, as_json: bool) -> None:
 @json_option
 def check_strategies(*, named: tuple[str, ...], as_json: bool) -> None:
     """Compile strategies, run them on made-up bars, and say what is wrong; left out, all active ones.
+
+    One that passes is looked at on the simulated market for whether it sees the future: what it says of a bar must be
+    the same whatever comes after it, and whenever it is asked.
 
     The exit code is 2 if anything is found.
     """
@@ -98,10 +104,36 @@ def _findings(named: str) -> list[str]:
     from trading_platform.strategies.check import check_strategy
 
     try:
-        found: Sequence[object] = [finding for one in _variants(named) for finding in check_strategy(one)]
+        variants = _variants(named)
+        found: Sequence[object] = [finding for one in variants for finding in check_strategy(one)]
+        if not found:
+            # A step that fails on one bar would fail on all of these.
+            found = _leaks(variants)
     except InvalidInput as error:
         return [str(error)]
     return list(dict.fromkeys(str(finding) for finding in found))
+
+
+def _leaks(variants: "Sequence[Strategy]") -> list[object]:
+    """Where they see what they should not, on a few sessions of the simulated market."""
+    from trading_platform.backtest.look_ahead import look_ahead
+
+    columns = _simulated()
+    return [leak for leak in (look_ahead(one, columns) for one in variants) if leak is not None]
+
+
+@cache
+def _simulated() -> "BarColumns":
+    """Bars of the simulated market: two whole sessions and a half day."""
+    from trading_platform.bootstrap import market_of
+    from trading_platform.calendars.exchange import calendar_of
+    from trading_platform.config.settings import MarketData, MarketHours
+    from trading_platform.marketdata.column_maker import make_columns
+
+    calendar = calendar_of(MarketHours())
+    market = market_of(MarketData(provider="simulated"), calendar)
+    sessions = [calendar.session(date(2024, 7, day)) for day in (2, 3, 5)]
+    return make_columns(market, calendar, market.symbols[:3], sessions).columns
 
 
 def _variants(named: str) -> "list[Strategy]":
@@ -112,10 +144,16 @@ def _variants(named: str) -> "list[Strategy]":
     if named in active:
         one = active[named]
         return [registry.load(one.name, one.profile, one.parameters, one.file)]
-    # A name holds no point and no slash that a file would have; a folder may by chance be called like a strategy.
-    is_file = named.endswith(".py") or "/" in named or (named not in registry.names() and Path(named).is_file())
-    offer = registry.offer_of_file(Path(named)) if is_file else registry.offer(named)
+    offer = registry.offer_of_file(Path(named)) if names_a_file(named) else registry.offer(named)
     return [offer.with_values(profile, None) for profile in (None, *offer.profiles)]
+
+
+def names_a_file(named: str) -> bool:
+    """Whether a file is meant, and not the name of a strategy."""
+    from trading_platform.strategies import registry
+
+    # A name holds no point and no slash that a file would have; a folder may by chance be called like a strategy.
+    return named.endswith(".py") or "/" in named or (Path(named).is_file() and named not in registry.names())
 
 
 def _print_findings(row: Mapping[str, Any]) -> None:

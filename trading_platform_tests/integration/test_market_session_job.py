@@ -288,7 +288,8 @@ def test_each_asset_comes_from_the_one_before_it() -> None:
     }
     minute = [f"intraday/{name}" for name in LINEAGE]
     session = ["reconciliation", *LINEAGE[:-1], "performance"]
-    assert set(parents) == {*minute, *session}
+    research = {"research/backtest", "research/sweep"}
+    assert set(parents) == {*minute, *session, *research}
     assert parents["intraday/bars"] == set()
     for chain in (minute, session):
         for asset, source in zip(chain[1:], chain, strict=False):
