@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
 MAY_BE_SKIPPED = ("internet", "broker_account")
 # A session over real bars takes a minute or two to run, and these modules look at the same one.
-SHARE_A_SESSION = frozenset({"test_real_session.py", "test_job_equals_cycle.py"})
+SHARE_A_SESSION = frozenset({"test_backtest_of_a_real_session.py", "test_job_equals_cycle.py", "test_real_session.py"})
 LONGEST_FIRST = ("browser", "acceptance", "faults", "integration")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
