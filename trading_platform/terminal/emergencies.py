@@ -17,6 +17,8 @@ from trading_platform.defs.resources import clock_of
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner, TemporaryError
+from trading_platform.domain.fills import Position
+from trading_platform.domain.orders import OrderStatus
 from trading_platform.domain.reports import Break
 from trading_platform.engine import emergencies
 from trading_platform.engine.cycle import run_cycle
@@ -39,16 +41,15 @@ def give(
     Raises what `emergencies.cancel_all` and `close_all` raise.
     """
     with _platform(settings, entering=False) as platform:
-        pause = pause_of(platform, console)
+        pause, anything = pause_of(platform, console), bool(_held(platform) or _working(platform))
         if action is CommandAction.CLOSE_ALL:
             _require_own_configuration(platform)
             outcome = emergencies.close_all(platform.stages, who=user(), reason=reason, pause=pause, halting=halting)
         else:
             outcome = emergencies.cancel_all(platform.stages, who=user(), reason=reason, pause=pause)
         halted = platform.ledger.halted()
-        held = [one for one in platform.ledger.holdings().positions.values() if one.quantity]
-        working = [one for one in platform.ledger.open_orders() if one.intent.kind.is_order]
-    _tell(console, outcome, halted=halted)
+        held, working = _held(platform), _working(platform)
+    _tell(console, outcome, halted=halted, anything=anything)
     return {
         "book": platform.ledger.book,
         "command": outcome.command.id,
@@ -194,7 +195,15 @@ def _next_minute(platform: Platform) -> bool:
     return True
 
 
-def _tell(console: Console, outcome: emergencies.Outcome, *, halted: bool) -> None:
+def _held(platform: Platform) -> list[Position]:
+    return [one for one in platform.ledger.holdings().positions.values() if one.quantity]
+
+
+def _working(platform: Platform) -> list[OrderStatus]:
+    return [one for one in platform.ledger.open_orders() if one.intent.kind.is_order]
+
+
+def _tell(console: Console, outcome: emergencies.Outcome, *, halted: bool, anything: bool) -> None:
     closing = outcome.command.action is CommandAction.CLOSE_ALL
     number = outcome.command.id
     if outcome.obeyed_by is not None:
@@ -204,7 +213,10 @@ def _tell(console: Console, outcome: emergencies.Outcome, *, halted: bool) -> No
             markup=False,
         )
         return
-    done = "Everything that was held is sold, and no order is open" if closing else "No order is open any more"
+    if not anything:
+        done = "Nothing was held, and no order was open" if closing else "No order was open"
+    else:
+        done = "Everything that was held is sold, and no order is open" if closing else "No order is open any more"
     if halted:
         after = "Entries are halted; to end that: trading-platform resume --reason WHY"
         then = "" if closing else "The next cycle protects what is held again. "
