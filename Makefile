@@ -43,8 +43,8 @@ demo: $(STAMP) ## Trade on paper. SESSIONS=5 DATA SESSION SYMBOLS PROFILE BROKER
 	  $(if $(BROKER),--broker "$(BROKER)") \
 	  $(if $(filter 0,$(UI)),--no-ui) $(if $(filter 1,$(RESET)),--reset)
 
-# One more than there are cores: some tests wait.
-WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Two more than there are cores: many tests wait, for servers, pages and clocks.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from trading_platform.ledger.embedded import LocalServer
 
 # A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
 MAY_BE_SKIPPED = ("internet", "broker_account")
 # A session over real bars takes a minute or two to run, and these modules look at the same one.
 SHARE_A_SESSION = frozenset({"test_backtest_of_a_real_session.py", "test_job_equals_cycle.py", "test_real_session.py"})
+WITH_A_LEDGER = "with_a_ledger"
 LONGEST_FIRST = ("browser", "acceptance", "faults", "integration")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -35,24 +38,49 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Local
 
 
 @pytest.fixture(scope="session")
+def _maintenance(postgres_server: "LocalServer") -> Iterator["sa.Connection"]:
+    """A connection that makes databases, with one to copy that has the ledger's tables already."""
+    import sqlalchemy as sa
+
+    from trading_platform.ledger.connection import open_engine
+    from trading_platform.ledger.migrate import upgrade
+
+    template = open_engine(postgres_server.create_database(WITH_A_LEDGER))
+    upgrade(template)
+    template.dispose()
+    engine = sa.create_engine(postgres_server.url("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
 def _database_numbers() -> Iterator[int]:
     return itertools.count(1)
 
 
 @pytest.fixture
-def fresh_database(postgres_server: "LocalServer", _database_numbers: Iterator[int]) -> Iterator[Callable[[], str]]:
-    """Makes a new, empty database at each call and gives its SQLAlchemy URL; all are dropped after the test."""
+def fresh_database(
+    postgres_server: "LocalServer", _maintenance: "sa.Connection", _database_numbers: Iterator[int]
+) -> Iterator[Callable[..., str]]:
+    """Makes a new database at each call and gives its SQLAlchemy URL; all are dropped after the test.
+
+    It has the ledger's tables, as after a migration, and nothing in them; with `empty=True` it has none.
+    """
+    import sqlalchemy as sa
+
     made: list[str] = []
 
-    def make() -> str:
+    def make(*, empty: bool = False) -> str:
         name = f"test_{next(_database_numbers)}"
-        url = postgres_server.create_database(name)
+        copied = "template1" if empty else WITH_A_LEDGER
+        _maintenance.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {copied}"))
         made.append(name)
-        return url
+        return postgres_server.url(name)
 
     yield make
     for name in made:
-        postgres_server.drop_database(name)
+        _maintenance.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")

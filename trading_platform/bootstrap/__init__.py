@@ -143,7 +143,7 @@ def open_ledger(settings: Settings) -> Ledger:
         raise
 
 
-def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
+def build(settings: Settings, clock: Clock, *, strict: bool = True, entering: bool = True) -> Platform:
     """Build the platform that `settings` describe, on `clock`.
 
     Args:
@@ -153,6 +153,7 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
             and so a broker with orders or holdings of the book that is not configured any more. Otherwise they are
             named in every cycle's report, and the others trade: a market session that runs must not end because one
             file is broken.
+        entering: Whether its cycles may enter anything.
 
     Raises:
         InvalidInput: A setting cannot be met: a folder, a symbol, a strategy's parameter, a broker's account; or no
@@ -192,6 +193,7 @@ def build(settings: Settings, clock: Clock, *, strict: bool = True) -> Platform:
             clock_skew_ms=no_skew if isinstance(clock, SimulatedClock) else partial(_clock_skew_ms, ledger, clock),
             cash_tolerance=settings.brokers.cash_tolerance,
             unloaded=tuple(str(failure) for failure in loaded.failures),
+            entering=entering,
         )
         platform = Platform(
             settings=settings,

@@ -43,12 +43,14 @@ _NEEDED: Final = {"alpaca": ("alpaca.key", "alpaca.secret"), "ibkr": ("ibkr.acco
 
 def lacking(settings: Settings) -> tuple[str, ...]:
     """A sentence for everything that a named broker needs and that is not given. Nothing is asked of a broker."""
+    named: dict[str | None, str] = {settings.brokers.primary: "brokers.primary"}
+    # Where both name the same one, what it lacks is said once.
+    named.setdefault(settings.brokers.backup, "brokers.backup")
     return tuple(
-        said
-        for by, name in (("brokers.primary", settings.brokers.primary), ("brokers.backup", settings.brokers.backup))
+        f"{path}: it is not given, and {by} names {name}. {_how_to_give(path)}."
+        for name, by in named.items()
         for path in _NEEDED.get(name or "", ())
         if value_of(settings, path) is None
-        for said in (f"{path}: it is not given, and {by} names {name}. {_how_to_give(path)}.",)
     )
 
 

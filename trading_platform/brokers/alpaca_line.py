@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 from urllib3.util import Timeout
 
 from trading_platform.config.secrets import HIDDEN, Secret
@@ -41,6 +42,7 @@ _CERTAIN: Final = frozenset({400, 401, 403, 404, 405, 422})
 _WINDOW: Final = timedelta(minutes=1)
 """What the rate limit counts in: who has used it up need not wait longer, whatever the header's clock says."""
 
+_UNREADABLE: Final = "gives an answer that cannot be read"
 _LONGEST_REASON: Final = 300
 _CHUNK: Final = 65_536
 _FIRST_PAUSE: Final = 0.05
@@ -122,6 +124,7 @@ class AlpacaLine:
 
     def __init__(self, *, key: Secret, secret: Secret, base_url: str, paper: bool, clock: Clock) -> None:
         self._clock = clock
+        self._at = urlsplit(base_url).netloc.rpartition("@")[2]
         self._hidden: tuple[str, ...] = (key.reveal(), secret.reveal())
         self._client = TradingClient(
             api_key=key.reveal(),
@@ -171,9 +174,9 @@ class AlpacaLine:
         except (requests.RequestException, HTTPError, OSError) as error:
             if _never_connected(error):
                 until.may_have_left = left_before
-            raise NoAnswer(self.scrub(f"no answer from Alpaca ({type(error).__name__}: {error})")) from None
-        except ValueError as error:
-            raise NoAnswer(self.scrub(f"Alpaca's answer cannot be read ({error})")) from None
+            raise NoAnswer(f"Alpaca at {self._at} {_why(error, seconds)}") from None
+        except ValueError:
+            raise NoAnswer(f"Alpaca at {self._at} {_UNREADABLE}") from None
 
     def scrub(self, text: str) -> str:
         """`text` without the keys, cut to a readable length."""
@@ -193,6 +196,10 @@ class AlpacaLine:
             held = f", {said['held_for_orders']} held for orders" if "held_for_orders" in said else ""
             return Refusal(status, code, (message or "no reason given") + held)
         return NoAnswer(f"Alpaca answered {status} {message}".rstrip(), delay=_retry_after(error))
+
+
+class _Trickled(requests.ReadTimeout):
+    """The answer had begun to come, and was not complete in time."""
 
 
 class _TimedSession(requests.Session):
@@ -221,7 +228,7 @@ class _TimedSession(requests.Session):
             pieces.append(piece)
             if self._clock.now() > until:
                 response.close()
-                raise requests.ReadTimeout(f"the answer was not complete after {seconds:g} s")
+                raise _Trickled
         response._content = b"".join(pieces)  # type: ignore[attr-defined,unused-ignore] # noqa: SLF001
         return response
 
@@ -237,8 +244,35 @@ class _TimedSession(requests.Session):
 
 def _never_connected(error: Exception) -> bool:
     """Whether there was no connection to send on."""
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(_reason(error), NewConnectionError)
+
+
+def _reason(error: Exception) -> object:
+    """What urllib3 has given up for, inside an error of requests."""
+    return getattr(error.args[0] if error.args else None, "reason", None)
+
+
+def _why(error: Exception, seconds: float) -> str:
+    """What kept Alpaca from answering within `seconds`, in words: the libraries' own texts hold addresses of objects."""
+    reason = _reason(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        return "cannot be reached: no secure connection can be made"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "cannot be reached: the proxy that the environment names does not let it through"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"cannot be reached: no connection within {seconds:.3g} s"
+    if isinstance(reason, NameResolutionError):
+        return "cannot be reached: its name is not found"
+    if isinstance(reason, NewConnectionError):
+        refused = isinstance(reason.__cause__, ConnectionRefusedError)
+        return f"cannot be reached: {'it refuses the connection' if refused else 'there is no way to it'}"
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return _UNREADABLE
+    if isinstance(error, _Trickled):
+        return f"does not answer: the answer was not complete after {seconds:.3g} s"
+    if isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError)):
+        return f"does not answer within {seconds:.3g} s"
+    return "does not answer: the connection broke off"
 
 
 def _retry_after(error: APIError) -> float:

@@ -41,8 +41,8 @@ def main() -> None:
     except TradingPlatformError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(FAULT)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Run it again to go on.", err=True)
+    except (click.Abort, KeyboardInterrupt) as stopped:
+        click.echo(str(stopped) or "Stopped. Run it again to go on.", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has read enough. What is left must not be written at exit.

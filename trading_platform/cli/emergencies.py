@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trading_platform.cli.options import book_option, json_option, ledger_of, plain, print_json, settings_of
+from trading_platform.cli.options import (
+    book_of,
+    book_option,
+    json_option,
+    ledger_of,
+    plain,
+    print_json,
+    settings_of,
+)
 from trading_platform.domain.commands import CommandAction
+from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading_platform.config.settings import Settings
@@ -41,12 +50,13 @@ def halt(*, reason: str, book: str | None, as_json: bool) -> None:
 
     given_reason(reason, "--reason")
     ledger = ledger_of(book)
+    before = ledger.halted()
     done = emergencies.halt(ledger, SystemClock(), who=user(), reason=reason)
     if as_json:
         print_json(plain(done))
         return
     click.echo(
-        f"Entries are halted in book {ledger.book} (command {done.id}, by {done.who}: {done.reason}). "
+        f"Entries {'were' if before else 'are'} halted {'already ' if before else ''}in book {ledger.book} (command {done.id}, by {done.who}: {done.reason}). "
         "The next cycle cancels those that are open; exits go on. To end it: trading-platform resume --reason WHY"
     )
 
@@ -99,17 +109,10 @@ def close_positions(
     It acts while the market is open. It does not end the session: that is session close --flatten, which leaves the
     selling to the session's next minutes and enters nothing more in it.
     """
-    from trading_platform.domain.clock import SystemClock
-    from trading_platform.engine import emergencies
     from trading_platform.terminal.emergencies import require_all
-    from trading_platform.terminal.person import given_reason, user
 
     require_all(everything=everything, what="positions")
-    given_reason(reason, "--reason")
-    settings = _settings(book, market)
-    if halting:
-        emergencies.halt(ledger_of(settings.account.book), SystemClock(), who=user(), reason=reason)
-    _give(CommandAction.CLOSE_ALL, settings, reason, as_json=as_json)
+    _give(CommandAction.CLOSE_ALL, _settings(book, market), reason, as_json=as_json, halting=halting)
 
 
 @click.command()
@@ -117,10 +120,13 @@ def close_positions(
 @book_option
 @json_option
 def reconnect(*, book: str | None, as_json: bool, **market: str | None) -> None:
-    """Connect to each broker anew and ask for its account. The exit code is 1 if one does not answer."""
+    """Connect to each broker anew and ask for its account. The exit code is 1 if one does not answer.
+
+    No book needs to have been opened.
+    """
     from trading_platform.terminal import emergencies
 
-    name, found = emergencies.reconnect(_settings(book, market))
+    name, found = emergencies.reconnect(settings_of(market, book=book_of(book)))
     if as_json:
         print_json({"book": name, "brokers": [plain(one) for one in found]})
     else:
@@ -152,6 +158,12 @@ def reconcile(
 
     if accept:
         given_reason(reason or "", "--reason")
+    elif reason is not None:
+        raise InvalidInput(
+            "a reason is given, and nothing is accepted",
+            where="--reason",
+            mend="Name what stays as it is with --accept (a symbol, an order's id, cash, or all), or leave the reason out",
+        )
     figures = emergencies.reconcile(_settings(book, market), accept, reason or "", Console(stderr=as_json))
     if as_json:
         print_json(figures)
@@ -164,12 +176,13 @@ def _settings(book: str | None, market: dict[str, str | None]) -> "Settings":
     return settings_of(market, book=ledger_of(book).book)
 
 
-def _give(action: CommandAction, settings: "Settings", reason: str, *, as_json: bool) -> None:
+def _give(action: CommandAction, settings: "Settings", reason: str, *, as_json: bool, halting: bool = False) -> None:
     from rich.console import Console
 
     from trading_platform.terminal.emergencies import give
     from trading_platform.terminal.person import given_reason
 
-    figures = give(settings, action, given_reason(reason, "--reason"), Console(stderr=as_json))
+    console = Console(stderr=as_json)
+    figures = give(settings, action, given_reason(reason, "--reason"), console, halting=halting)
     if as_json:
         print_json(figures)

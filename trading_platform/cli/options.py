@@ -23,6 +23,7 @@ _Command = Callable[..., Any]
 OPTIONS: Final = {
     "account.book": "--book",
     "active_strategies": "--profile",
+    "brokers.primary": "--broker",
     "market_data.folder": "--data",
     "market_data.provider": "--data",
     "market_data.session": "--session",
@@ -90,6 +91,9 @@ def overrides_of(market: Mapping[str, str | None], *, book: str | None = None) -
         overrides["market_data"] = data
     if book is not None:
         overrides["account"] = {"book": book}
+    if market.get("broker") is not None:
+        # A demo's broker is its own, whatever is configured, and never one with real money.
+        overrides |= {"brokers": {"primary": "paper", "backup": None}, "live": False}
     if market.get("profile") is not None:
         overrides["active_strategies"] = _with_profile(market["profile"], overrides)
     return overrides
@@ -171,6 +175,29 @@ def date_of(text: str | None, option: str = "--session") -> date | None:
 
 def ledger_of(book: str | None) -> "Ledger":
     """The ledger of the wanted book, which must be there: the given one, the configured one, or the latest demo's."""
+    ledger, demo_book = _wanted(book)
+    if not ledger.is_open():
+        latest = f"; the latest demo's is {demo_book}" if demo_book is not None else ""
+        raise InvalidInput(
+            f"there is no book {ledger.book!r}",
+            where="--book",
+            mend="Run make demo or trading-platform session run first, or at a real broker trading-platform session "
+            f"open; or name another{latest}",
+        )
+    return ledger
+
+
+def book_of(book: str | None) -> str:
+    """The name of the wanted book, as `ledger_of` finds it, whether it has been opened or not."""
+    ledger, _ = _wanted(book)
+    try:
+        return ledger.book if ledger.is_open() else settings_of({}, book=book).account.book
+    finally:
+        ledger.engine.dispose()
+
+
+def _wanted(book: str | None) -> "tuple[Ledger, str | None]":
+    """The ledger of the wanted book, and the name of the latest demo's."""
     from trading_platform.bootstrap import open_ledger
     from trading_platform.ledger.ledger import Ledger
     from trading_platform.terminal.demo_book import read_state
@@ -182,14 +209,7 @@ def ledger_of(book: str | None) -> "Ledger":
         ledger = Ledger(ledger.engine, book=state.book)
     elif book is None and state is not None:
         click.echo(f"Book {ledger.book} is the configured one; the latest demo's is {state.book} (--book).", err=True)
-    if not ledger.is_open():
-        latest = f"; the latest demo's is {state.book}" if state is not None else ""
-        raise InvalidInput(
-            f"there is no book {ledger.book!r}",
-            where="--book",
-            mend=f"Run make demo or trading-platform session run first, or name another{latest}",
-        )
-    return ledger
+    return ledger, None if state is None else state.book
 
 
 def show(

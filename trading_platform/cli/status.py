@@ -9,6 +9,7 @@ import click
 from trading_platform.cli.options import book_option, json_option, plain, print_json, settings_of
 
 if TYPE_CHECKING:
+    from trading_platform.domain.orders import OrderStatus
     from trading_platform.domain.reports import Break
     from trading_platform.terminal.status import BookStatus, LastCycle, Status
 
@@ -38,10 +39,11 @@ def _figures(found: "Status") -> dict[str, Any]:
     figures: dict[str, Any] = plain(found)
     book = found.book
     if book is not None:
+        del figures["book"]["left"]
         figures["book"] |= {
             "last": None if book.last is None else plain(book.last) | {"mode": book.last.mode.name.lower()},
             "holdings": [plain(one) for one in book.holdings],
-            "open_orders": [_order(one) for one in book.open_orders],
+            "open_orders": [_order(one, book) for one in book.open_orders],
             "unknown_orders": [one.intent.id for one in book.unknown_orders],
             "unfinished": [plain(one) for one in book.unfinished],
             "breaks": [plain(one) for one in book.breaks],
@@ -53,8 +55,10 @@ def _figures(found: "Status") -> dict[str, Any]:
     return figures | {"strategies": list(found.strategies)}
 
 
-def _order(status: Any) -> dict[str, Any]:
-    return {**plain(status.intent), "state": status.state.value, "filled": status.filled}
+def _order(status: "OrderStatus", book: "BookStatus") -> dict[str, Any]:
+    intent = status.intent
+    left = book.left.get(intent.id)
+    return {**plain(intent), "state": status.state.value, "filled": status.filled, "left": left}
 
 
 def _lines(found: "Status") -> Iterator[tuple[str, str]]:
@@ -88,12 +92,7 @@ def _book_lines(book: "BookStatus") -> Iterator[tuple[str, str]]:
         yield "flatten", "wanted for this session: everything is sold, nothing is entered"
     held = [f"{one.quantity} {one.symbol} ({one.strategy}), cost {one.cost:,.2f}" for one in book.holdings]
     yield from _listed("positions", held)
-    orders = [
-        f"{one.intent.kind} {one.intent.side} {one.intent.quantity} {one.intent.symbol} ({one.intent.strategy}): "
-        f"{one.state}, {one.filled} filled"
-        for one in book.open_orders
-    ]
-    yield from _listed("open orders", orders)
+    yield from _listed("open orders", [_order_line(one, book) for one in book.open_orders])
     yield from _listed("unknown", [f"{one.intent.id} {one.intent.symbol}" for one in book.unknown_orders])
     yield from _listed("breaks", [f"{one.symbol}: {one.what}{_at(one, book)}" for one in book.breaks])
     if book.away:
@@ -106,6 +105,15 @@ def _book_lines(book: "BookStatus") -> Iterator[tuple[str, str]]:
         for one in book.owners
     ]
     yield from _listed("owner", owners)
+
+
+def _order_line(status: "OrderStatus", book: "BookStatus") -> str:
+    """What can still be bought or sold comes first: a stop that was reduced protects no more than that."""
+    intent = status.intent
+    left = book.left.get(intent.id, intent.quantity)
+    shares = f"{left}" if left == intent.quantity else f"{left} (of {intent.quantity})"
+    order = f"{intent.kind} {intent.side} {shares} {intent.symbol} ({intent.strategy})"
+    return f"{order}: {status.state}, {status.filled} filled"
 
 
 def _words(action: str) -> str:

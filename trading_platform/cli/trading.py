@@ -1,8 +1,15 @@
 """Commands that trade: the demo, and sessions without a control room."""
 
+from typing import Final
+
 import click
 
 from trading_platform.cli.options import json_option, market_options, print_json, settings_of
+
+_NO_WAY_ON: Final = (
+    "Stopped. It cannot go on: its local Alpaca, which kept its orders in memory, has ended with it. Run it again to "
+    "begin a fresh one."
+)
 
 
 @click.command()
@@ -27,7 +34,12 @@ def demo(
 
     console = Console(stderr=as_json)
     options = DemoOptions(reset=reset, port=port if ui else None, sessions=sessions, broker=broker)
-    figures = run_demo(settings_of(market), options, console)
+    try:
+        figures = run_demo(settings_of({**market, "broker": broker}), options, console)
+    except KeyboardInterrupt:
+        if broker == "alpaca-local":
+            raise click.Abort(_NO_WAY_ON) from None
+        raise
     if as_json:
         print_json(figures)
 

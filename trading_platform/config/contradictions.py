@@ -40,6 +40,7 @@ class Contradictions:
         """Each contradiction: the paths that take part, and a sentence."""
         yield from self._ownership()
         yield from self._money()
+        yield from self._made_up_market()
         yield from self._accounts()
         yield from self._backups()
         yield from self._market_hours()
@@ -97,6 +98,24 @@ class Contradictions:
         if settings.live and settings.market_data.provider == "simulated":
             yield self._said(
                 "{} is real money, and does not go with {}, a market that is made up", "live", "market_data.provider"
+            )
+
+    def _made_up_market(self) -> Iterator[Found]:
+        """Symbols and prices that are made up must not become orders in an account at a broker, on paper either.
+
+        What stands in for Alpaca on this machine is no such account. Of TWS its address says nothing.
+        """
+        settings = self._settings
+        if settings.live or settings.market_data.provider != "simulated":
+            return
+        named = (("brokers.primary", settings.brokers.primary), ("brokers.backup", settings.brokers.backup))
+        real = [path for path, broker in named if not self._takes_the_past(broker)]
+        if real:
+            yield self._said(
+                f"{{}} is a market that is made up, and does not go with {' and '.join('{}' for _ in real)}: give a "
+                "provider of real bars, as csv, or the broker paper",
+                "market_data.provider",
+                *real,
             )
 
     def _takes_the_past(self, broker: str | None) -> bool:

@@ -29,7 +29,7 @@ PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
         "account": {"book": "prod"},
         # Alpaca books what regulators charge by day, and not by execution.
         "brokers": {"primary": "ibkr", "backup": "alpaca", "cash_tolerance": "5"},
-        "market_data": {"provider": "polygon", "backup_provider": "yahoo"},
+        "market_data": {"provider": "polygon"},
         "limits": {"max_position_size_pct": "5", "max_daily_loss_pct": "2"},
     },
 }

@@ -2,17 +2,19 @@
 
 Each command is in the ledger, with who gave it and why, before anything is done for it. They work when nothing else
 runs: the caller takes the book's shards itself. Where another process owns the book and lives, its cycles obey what is
-recorded, and the caller is told so; one that was killed is waited for until its lease is over. What is sent, and how, is `orders.clearing`; how time passes between two looks is the
+recorded, and the caller is told so; one that was killed is waited for until its lease is over. Where all that the book
+has is at brokers that are not configured here, nothing is touched: whoever trades the book obeys, and where nobody
+does, the command is refused. What is sent, and how, is `orders.clearing`; how time passes between two looks is the
 caller's.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from trading_platform.calendars.sessions import EXCHANGE_ZONE, Session
-from trading_platform.domain.clock import Clock
+from trading_platform.domain.clock import Clock, SimulatedClock
 from trading_platform.domain.commands import Command, CommandAction
 from trading_platform.domain.errors import (
     DatabaseUnavailable,
@@ -22,6 +24,7 @@ from trading_platform.domain.errors import (
     TemporaryError,
 )
 from trading_platform.domain.reports import Acceptance, Break, ReconcileReport, Subject
+from trading_platform.engine.preflight import at_brokers
 from trading_platform.engine.recorded import recorded_reconcile
 from trading_platform.engine.stages import Stages, session_of
 from trading_platform.engine.values import Parts
@@ -30,6 +33,10 @@ from trading_platform.orders.standing import halted_by
 
 ROUNDS: Final = 400
 """So often at most it is looked whether everything is done: more often than a session has minutes."""
+
+_BETWEEN_MINUTES: Final = timedelta(seconds=90)
+_BETWEEN_SIMULATED_MINUTES: Final = timedelta(seconds=5)
+"""A job takes the book for a moment each minute: who has given it back so lately will take it again."""
 
 Pause = Callable[[tuple[str, ...]], bool]
 
@@ -87,20 +94,21 @@ def cancel_all(stages: Stages, *, who: str, reason: str, pause: Pause) -> Outcom
         reason: Why.
         pause: Is told what is left, and lets time pass until it is worth looking again; false: it passes no more.
 
-    Raises `PermanentError` with what is left where not everything could be cancelled, and `InvalidInput` for a book
-    that has no session.
+    Raises `PermanentError` with what is left where not everything could be cancelled, and `InvalidInput`, with nothing
+    recorded, for a book that has no session, and where nothing of it is within reach and nobody trades it.
     """
     ledger = stages.parts.ledger
     if ledger.last_session() is None:
         raise InvalidInput("no session was ever opened", where=f"book {ledger.book}", mend="There is nothing to cancel")
     day = session_of(stages.parts)
+    elsewhere = _elsewhere(stages.parts)
     command = ledger.append_command(
         CommandAction.CANCEL_ALL, at=stages.parts.clock.now(), who=who, reason=reason, session=day
     )
-    return _until_done(stages, command, day, pause)
+    return Outcome(command=command, obeyed_by=elsewhere) if elsewhere else _until_done(stages, command, day, pause)
 
 
-def close_all(stages: Stages, *, who: str, reason: str, pause: Pause) -> Outcome:
+def close_all(stages: Stages, *, who: str, reason: str, pause: Pause, halting: bool = False) -> Outcome:
     """Cancel every order that is open and sell every holding at the market, until book and brokers are flat.
 
     Until then nothing is entered; afterwards only a halt keeps entries away. What a broker holds and the ledger does
@@ -111,9 +119,10 @@ def close_all(stages: Stages, *, who: str, reason: str, pause: Pause) -> Outcome
         who: The person.
         reason: Why.
         pause: Is told what is left, and lets time pass until it is worth looking again; false: it passes no more.
+        halting: Whether entries are halted first.
 
     Raises `PermanentError` with what is left where not everything could be sold, and `InvalidInput`, with nothing
-    recorded, while the market is closed.
+    recorded, while the market is closed, and where nothing of the book is within reach and nobody trades it.
     """
     parts = stages.parts
     if parts.ledger.last_session() is None:
@@ -121,9 +130,14 @@ def close_all(stages: Stages, *, who: str, reason: str, pause: Pause) -> Outcome
             "no session was ever opened", where=f"book {parts.ledger.book}", mend="There is nothing to close"
         )
     session = _open_session(parts)
+    elsewhere = _elsewhere(parts)
+    if halting:
+        halt(parts.ledger, parts.clock, who=who, reason=reason)
     command = parts.ledger.append_command(
         CommandAction.CLOSE_ALL, at=parts.clock.now(), who=who, reason=reason, session=session.day
     )
+    if elsewhere:
+        return Outcome(command=command, obeyed_by=elsewhere)
     return _until_done(stages, command, session.day, pause)
 
 
@@ -140,6 +154,11 @@ def reconnect(parts: Parts) -> tuple[Connection, ...]:
         else:
             said = f"{cash} dollars, {len(held)} positions, {len(working)} open orders"
             found.append(Connection(venue=broker.name, answers=True, said=said))
+    missing = ((venue, what) for venue, what in at_brokers(parts.ledger).items() if not parts.routes.has(venue))
+    found += [
+        Connection(venue=venue, answers=False, said=f"it is not configured here, and the book has {what}")
+        for venue, what in missing
+    ]
     return tuple(found)
 
 
@@ -194,7 +213,13 @@ class Compared:
 
 
 def reconcile(stages: Stages) -> Compared:
-    """Compare ledger and brokers now, as a start does; or read what the latest cycle of the book's owner has found."""
+    """Compare ledger and brokers now, as a start does; or read what the latest cycle of the book's owner has found.
+
+    Raises `InvalidInput` where nothing of the book is within reach and nobody trades it.
+    """
+    elsewhere = _elsewhere(stages.parts)
+    if elsewhere:
+        return Compared(report=recorded_reconcile(stages.parts.ledger), owned_by=elsewhere)
     try:
         return Compared(report=stages.recover().report)
     except NotOwner as error:
@@ -224,6 +249,8 @@ def _until_done(stages: Stages, command: Command, day: date, pause: Pause) -> Ou
                 report = cleared.reconciled.report
                 return Outcome(command=command, breaks=report.breaks, away=report.away)
             left = cleared.left
+            if cleared.out_of_reach:
+                break
         finally:
             # Between two looks whoever runs the session's minutes may have the book, and obeys as well.
             stages.release()
@@ -232,6 +259,27 @@ def _until_done(stages: Stages, command: Command, day: date, pause: Pause) -> Ou
     raise PermanentError(
         f"not everything is done: {'; '.join(left)}. The command {command.id} stands, and every cycle of the session "
         f"{day} obeys it: give it again to go on at once, or do at the broker what is left and reconcile"
+    )
+
+
+def _elsewhere(parts: Parts) -> str:
+    """Who obeys where all that the book has is at brokers that are not configured here; empty: it is within reach.
+
+    Raises `InvalidInput` if nobody trades the book. To compare it with brokers that it is not at, or to run its minutes
+    for them, would only do harm.
+    """
+    found = at_brokers(parts.ledger)
+    if not found or any(parts.routes.has(venue) for venue in found):
+        return ""
+    venues = ", ".join(found)
+    between = _BETWEEN_SIMULATED_MINUTES if isinstance(parts.clock, SimulatedClock) else _BETWEEN_MINUTES
+    other = _owner(parts.ledger)
+    if other is not None or parts.ledger.idle() < between:
+        return f"{other or 'whoever has just had it'}, which trades it at {venues}"
+    raise InvalidInput(
+        f"it has {'; '.join(found.values())}, and {venues} is not configured here. Nothing is recorded",
+        where=f"book {parts.ledger.book}",
+        mend="Give the settings that it trades with, or do at the broker what is to be done, and reconcile",
     )
 
 

@@ -70,8 +70,8 @@ def _clock(parts: Parts) -> Found:
     return abs(skew) <= limit, said if abs(skew) <= limit else f"{said}: set this machine's clock (NTP)"
 
 
-def unconfigured(ledger: Ledger, names: Collection[str]) -> tuple[str, ...]:
-    """A sentence for each broker at which the book has open orders or holdings, and which is none of `names`."""
+def at_brokers(ledger: Ledger) -> dict[str, str]:
+    """What the book has at each broker, in words; brokers at which it has nothing are left out."""
     orders = Counter(
         one.venue
         for one in ledger.open_orders()
@@ -81,11 +81,20 @@ def unconfigured(ledger: Ledger, names: Collection[str]) -> tuple[str, ...]:
     for one in ledger.held():
         if one.quantity:
             held.setdefault(one.venue, set()).add(one.symbol)
+    return {
+        venue: f"{orders[venue]} open orders at {venue} and holds "
+        f"{', '.join(sorted(held.get(venue, ()))) or 'nothing'} there"
+        for venue in sorted(orders.keys() | held.keys())
+    }
+
+
+def unconfigured(ledger: Ledger, names: Collection[str]) -> tuple[str, ...]:
+    """A sentence for each broker at which the book has open orders or holdings, and which is none of `names`."""
     return tuple(
-        f"the book {ledger.book!r} has {orders[venue]} open orders at {venue} and holds "
-        f"{', '.join(sorted(held.get(venue, ()))) or 'nothing'} there, and {venue} is not configured: name it as "
-        "brokers.backup until nothing is left there"
-        for venue in sorted((orders.keys() | held.keys()) - set(names))
+        f"the book {ledger.book!r} has {what}, and {venue} is not configured: name it as brokers.backup until nothing "
+        "is left there"
+        for venue, what in at_brokers(ledger).items()
+        if venue not in names
     )
 
 

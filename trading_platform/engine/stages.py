@@ -271,7 +271,7 @@ class Stages:
 
     def _entering(self, found: Standing) -> bool:
         """Whether an entry that was committed and has never left may still be sent: no command is against it."""
-        return not (found.commands or found.flatten or self.parts.ledger.halted())
+        return self.parts.entering and not (found.commands or found.flatten or self.parts.ledger.halted())
 
     def _hold(self) -> Ownership:
         """Renew the lease, or take the shards (anew, if the connection that showed that we live is gone)."""
@@ -314,7 +314,7 @@ class Stages:
             baseline=_results(before.positions.values()),
             frozen=self._frozen(fetched.reconciled.report, now.positions.values(), orders),
             flatten=told.flatten,
-            halted=told.closing or ledger.halted(),
+            halted=told.closing or ledger.halted() or not self.parts.entering,
             told=newest,
             sent=self._sent(fetched.session, entering=entering),
             entries_sent=ledger.entries_sent(fetched.session) if entering else {},

@@ -60,6 +60,8 @@ class Parts:
     """Why active strategies did not load, a sentence each: said in every cycle's report."""
     cash_tolerance: Decimal = Decimal(0)
     """Dollars by which a broker's cash may differ from the ledger's."""
+    entering: bool = True
+    """Whether anything may be entered at all. The minutes that a person's command runs enter nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -243,6 +243,11 @@ class Ledger:
         with reading(self._engine) as connection:
             return queries.owners(connection, self.book)
 
+    def idle(self) -> timedelta:
+        """How long ago the latest lease on the book has ended, by the database's clock; negative while it lasts."""
+        with reading(self._engine) as connection:
+            return queries.idle(connection, self.book)
+
     def lives(self, owner: str) -> bool:
         """Whether the process that has taken the book as `owner` is still connected. One that was killed is not."""
         with reading(self._engine) as connection:

@@ -6,7 +6,7 @@ are in `projections`; the statement `pnl` is their independent check in SQL, and
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -52,6 +52,11 @@ _OWNERS: Final = sa.text("""
 /* owners: who has taken how many shards, and whether the lease lasts */
 SELECT owner, count(*) AS shards, min(lease_until) AS lease_until, min(lease_until) > clock_timestamp() AS leased
 FROM shards WHERE book = :book AND owner IS NOT NULL GROUP BY owner ORDER BY owner
+""")
+
+_IDLE: Final = sa.text("""
+/* idle: how long ago a lease on the book has ended, or was given back */
+SELECT clock_timestamp() - max(lease_until) AS idle FROM shards WHERE book = :book
 """)
 
 _CLOCK: Final = sa.text("/* clock: the database's, now */ SELECT clock_timestamp()")
@@ -348,6 +353,12 @@ def last_session(connection: sa.Connection, book: str) -> SessionTimes | None:
 def owners(connection: sa.Connection, book: str) -> tuple[Owner, ...]:
     """Who has taken shards; idle ones are left out."""
     return tuple(Owner(**row) for row in connection.execute(_OWNERS, {"book": book}).mappings())
+
+
+def idle(connection: sa.Connection, book: str) -> timedelta:
+    """How long ago the latest lease on the book has ended; negative while it lasts."""
+    found: timedelta = connection.execute(_IDLE, {"book": book}).scalar_one()
+    return found
 
 
 def clock(connection: sa.Connection) -> datetime:

@@ -44,6 +44,8 @@ from trading_platform.orders.standing import Standing, is_sale, standing
 ATTEMPTS: Final = 5
 """How often one command has the same done again after a broker has refused it."""
 
+_UNCONFIGURED: Final = "is not configured"
+
 _PASSES: Final = 5
 """Cancel entries, cancel what they leave, sell, sell a remainder, look."""
 
@@ -53,11 +55,15 @@ _PENDING: Final = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """How far it has come. `commands` are those that are not done; `left` says what is left of them, a sentence each."""
+    """How far it has come. `commands` are those that are not done; `left` says what is left of them, a sentence each.
+
+    `out_of_reach`: all that is left is at brokers that are not configured, so that no time helps.
+    """
 
     reconciled: Reconciled
     commands: tuple[Command, ...]
     left: tuple[str, ...]
+    out_of_reach: bool
 
 
 class Clearing:
@@ -105,7 +111,13 @@ class Clearing:
                 break
             reconciled = _together(reconciled, self._reconciler.run(hold(), entering=False, hold=hold))
             found = standing(self._ledger, day)
-        return Cleared(reconciled=reconciled, commands=found.commands, left=tuple(self._left(found)))
+        left = tuple(self._left(found))
+        return Cleared(
+            reconciled=reconciled,
+            commands=found.commands,
+            left=left,
+            out_of_reach=bool(left) and all(_UNCONFIGURED in one for one in left),
+        )
 
     def _pass(self, found: Standing, hold: Callable[[], Ownership], reconciled: Reconciled) -> bool:
         """One pass. Returns whether anything has been done, so that it is worth looking again at once."""
@@ -140,7 +152,7 @@ class Clearing:
                 continue
             venue = self._venue(order, found)
             if not self._routes.has(venue):
-                self._why[intent.id] = f"{venue} is not configured"
+                self._why[intent.id] = f"{venue} {_UNCONFIGURED}"
             elif order.state in _DOUBTFUL:
                 self._why[intent.id] = "its outcome is not known yet"
             elif intent.parent in entries:
@@ -173,7 +185,7 @@ class Clearing:
         configured = self._routes.has(venue)
         shown = self._shown(venue) if configured and venue not in reconciled.report.away else None
         if shown is None:
-            why = f"{venue} does not answer" if configured else f"{venue} is not configured"
+            why = f"{venue} does not answer" if configured else f"{venue} {_UNCONFIGURED}"
             self._why |= {_key(one): why for one in wanted}
             return
         orders = [one for one in found.orders if self._venue(one, found) == venue]

@@ -17,6 +17,8 @@ from trading_platform.defs.resources import clock_of
 from trading_platform.domain.clock import SimulatedClock
 from trading_platform.domain.commands import CommandAction
 from trading_platform.domain.errors import DatabaseUnavailable, InvalidInput, NotOwner, TemporaryError
+from trading_platform.domain.fills import Position
+from trading_platform.domain.orders import OrderStatus
 from trading_platform.domain.reports import Break
 from trading_platform.engine import emergencies
 from trading_platform.engine.cycle import run_cycle
@@ -29,19 +31,25 @@ LOOKS: Final = 90
 """A day order at the market needs no more: the paper exchange shows a fill within two minutes."""
 
 
-def give(settings: Settings, action: CommandAction, reason: str, console: Console) -> dict[str, Any]:
+def give(
+    settings: Settings, action: CommandAction, reason: str, console: Console, *, halting: bool = False
+) -> dict[str, Any]:
     """Cancel everything (CANCEL_ALL), or close everything (CLOSE_ALL), and return what has come of it.
+
+    On a simulated clock the minutes that this runs enter nothing. `halting`: entries are halted before all is closed.
 
     Raises what `emergencies.cancel_all` and `close_all` raise.
     """
-    act = emergencies.close_all if action is CommandAction.CLOSE_ALL else emergencies.cancel_all
-    with _platform(settings) as platform:
+    with _platform(settings, entering=False) as platform:
+        pause, anything = pause_of(platform, console), bool(_held(platform) or _working(platform))
         if action is CommandAction.CLOSE_ALL:
             _require_own_configuration(platform)
-        outcome = act(platform.stages, who=user(), reason=reason, pause=pause_of(platform, console))
-        held = [one for one in platform.ledger.holdings().positions.values() if one.quantity]
-        working = [one for one in platform.ledger.open_orders() if one.intent.kind.is_order]
-    _tell(console, outcome)
+            outcome = emergencies.close_all(platform.stages, who=user(), reason=reason, pause=pause, halting=halting)
+        else:
+            outcome = emergencies.cancel_all(platform.stages, who=user(), reason=reason, pause=pause)
+        halted = platform.ledger.halted()
+        held, working = _held(platform), _working(platform)
+    _tell(console, outcome, halted=halted, anything=anything)
     return {
         "book": platform.ledger.book,
         "command": outcome.command.id,
@@ -142,9 +150,9 @@ def break_figures(found: Break) -> dict[str, Any]:
 
 
 @contextmanager
-def _platform(settings: Settings) -> Iterator[Platform]:
+def _platform(settings: Settings, *, entering: bool = True) -> Iterator[Platform]:
     """The book's platform at the moment that the book has come to, whatever strategy does not load."""
-    platform = build(settings, clock_of(settings), strict=False)
+    platform = build(settings, clock_of(settings), strict=False, entering=entering)
     try:
         if isinstance(platform.clock, SimulatedClock):
             _reach_present(platform, platform.clock)
@@ -187,7 +195,15 @@ def _next_minute(platform: Platform) -> bool:
     return True
 
 
-def _tell(console: Console, outcome: emergencies.Outcome) -> None:
+def _held(platform: Platform) -> list[Position]:
+    return [one for one in platform.ledger.holdings().positions.values() if one.quantity]
+
+
+def _working(platform: Platform) -> list[OrderStatus]:
+    return [one for one in platform.ledger.open_orders() if one.intent.kind.is_order]
+
+
+def _tell(console: Console, outcome: emergencies.Outcome, *, halted: bool, anything: bool) -> None:
     closing = outcome.command.action is CommandAction.CLOSE_ALL
     number = outcome.command.id
     if outcome.obeyed_by is not None:
@@ -197,11 +213,17 @@ def _tell(console: Console, outcome: emergencies.Outcome) -> None:
             markup=False,
         )
         return
-    done = "Everything that was held is sold, and no order is open" if closing else "No order is open any more"
-    after = "may enter again" if closing else "protects what is held again, and may enter"
-    console.print(
-        f"{done} (command {number}). The next cycle {after}, unless entries are halted: trading-platform halt"
-    )
+    if not anything:
+        done = "Nothing was held, and no order was open" if closing else "No order was open"
+    else:
+        done = "Everything that was held is sold, and no order is open" if closing else "No order is open any more"
+    if halted:
+        after = "Entries are halted; to end that: trading-platform resume --reason WHY"
+        then = "" if closing else "The next cycle protects what is held again. "
+    else:
+        after = "To keep entries away: trading-platform halt --reason WHY"
+        then = f"The next cycle {'may enter' if closing else 'protects what is held'} again. "
+    console.print(f"{done} (command {number}). {then}{after}")
     for one in outcome.breaks:
         console.print(f"Not agreed, and left as it is: {break_line(one)}", style="red", markup=False)
     for venue in outcome.away:

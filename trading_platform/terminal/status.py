@@ -4,6 +4,7 @@ Everything is read, nothing is started, migrated or written; and from the ledger
 machine while another process trades. Figures of the account are those of the last recorded cycle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
+from trading_platform.calendars.sessions import exchange_day
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import Clock
 from trading_platform.domain.commands import Command
@@ -29,6 +31,7 @@ from trading_platform.ledger.queries import Owner, SessionTimes
 from trading_platform.ledger.rows import CycleHeader
 from trading_platform.orders.standing import halted_by, standing
 from trading_platform.terminal.demo_book import read_state
+from trading_platform.terminal.open_orders import shares_left
 
 _MINUTE = timedelta(minutes=1)
 
@@ -76,6 +79,7 @@ class BookStatus:
     `halted` is the command by which nothing is entered any more; `unfinished` are those of the latest session that are
     not done yet. `breaks`, `away` (brokers that did not answer) and `oddities` are what the last cycle's reconcile found;
     what a person has accepted since is no break any more from the next cycle on. `disabled` are strategies and symbols.
+    `left` holds the shares that each open order may still buy or sell, by its intent's id.
     """
 
     book: str
@@ -86,6 +90,7 @@ class BookStatus:
     last: LastCycle | None
     holdings: tuple[Holding, ...]
     open_orders: tuple[OrderStatus, ...]
+    left: Mapping[str, int]
     breaks: tuple[Break, ...]
     away: tuple[str, ...]
     oddities: tuple[str, ...]
@@ -194,6 +199,7 @@ def _read_book(ledger: Ledger, limit: int, calendar: ExchangeCalendar) -> BookSt
     if not ledger.is_open():
         return None
     session, header, found = ledger.last_session(), ledger.last_cycle(), recorded_reconcile(ledger)
+    open_orders = ledger.open_orders()
     return BookStatus(
         book=ledger.book,
         session=session,
@@ -206,13 +212,24 @@ def _read_book(ledger: Ledger, limit: int, calendar: ExchangeCalendar) -> BookSt
             for one in ledger.pnl()
             if (held := one.bought_quantity - one.sold_quantity)
         ),
-        open_orders=ledger.open_orders(),
+        open_orders=open_orders,
+        left=_left(ledger, open_orders),
         breaks=found.breaks,
         away=found.away,
         oddities=found.oddities,
         disabled=tuple(sorted(ledger.disabled(limit))),
         owners=ledger.owners(),
     )
+
+
+def _left(ledger: Ledger, open_orders: tuple[OrderStatus, ...]) -> Mapping[str, int]:
+    """What is left of each order. One whose outcome is unknown may be of an earlier session than the others."""
+    if not open_orders:
+        return {}
+    days = sorted({exchange_day(one.intent.bar_time) for one in open_orders})
+    known = [one for day in days for one in ledger.orders(day)]
+    fills = [one for day in days for one in ledger.fills(day)]
+    return shares_left(open_orders, known, fills)
 
 
 def _last_cycle(header: CycleHeader, calendar: ExchangeCalendar) -> LastCycle:

@@ -144,7 +144,6 @@ def test_what_this_version_has_not_is_said_before_anything_runs(checkout: Checko
         f"alpaca.key: it is not given, and brokers.backup names alpaca. {BY_VARIABLE.format('ALPACA_API_KEY')}",
         f"alpaca.secret: it is not given, and brokers.backup names alpaca. {BY_VARIABLE.format('ALPACA_API_SECRET')}",
         "market_data.provider: this version has no provider polygon. Give one of simulated, lean, csv, parquet.",
-        "market_data.backup_provider: this version does not fail over to another provider. Give none.",
     ]
     assert not checkout.data.exists()
 

@@ -60,7 +60,8 @@ def test_it_names_its_broker_and_trades_the_whole_session(whole: tuple[dict[str,
 def test_one_that_was_broken_off_cannot_go_on_and_says_so(
     checkout: Checkout, broken_off: tuple[int, str], whole: tuple[dict[str, Any], str]
 ) -> None:
-    assert "Stopped. Run it again to go on." in broken_off[1]
+    assert "Stopped. It cannot go on: its local Alpaca" in broken_off[1]
+    assert "Run it again to go on" not in broken_off[1]
     said = " ".join(whole[1].split())
     assert (
         f"The demo of {HALF_DAY} (book demo-1) was broken off, and its local Alpaca, which kept its orders in memory, "

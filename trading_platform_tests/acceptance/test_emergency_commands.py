@@ -83,6 +83,8 @@ def test_a_halt_stands_until_it_is_resumed(book: Book, typed: Callable[..., Done
         said = typed("halt", "--reason", "the feed lags").stdout
         assert f"Entries are halted in book tape (command 1, by {ME}: the feed lags)" in said
         # A second one is told of the first.
+        again = typed("halt", "--reason", "again").stdout
+        assert f"Entries were halted already in book tape (command 1, by {ME}: the feed lags)" in again
         assert told(typed, "halt", "--reason", "again")["id"] == 1
         assert f"halted      by {ME}: the feed lags" in typed("status").stdout
         assert told(typed, "status")["book"]["halted"]["reason"] == "the feed lags"
@@ -105,12 +107,13 @@ def test_all_positions_are_closed_when_nothing_else_runs(book: Book, typed: Call
         assert told(typed, "positions") == []
         # Nothing is left to do, and it can be said again.
         again = typed("positions", "close", "--all", "--reason", "fire").stdout
-        assert "Everything that was held is sold, and no order is open (command 3)" in again
+        assert "Nothing was held, and no order was open (command 3). Entries are halted; to end that:" in again
 
 
 def test_all_orders_are_cancelled_and_what_is_held_stays(book: Book, typed: Callable[..., Done]) -> None:
     with trading(book, 3) as platform:
-        assert "No order is open any more (command 1)" in typed("orders", "cancel", "--all", "--reason", "fire").stdout
+        said = typed("orders", "cancel", "--all", "--reason", "fire").stdout
+        assert "No order is open any more (command 1). The next cycle protects what is held again." in said
         assert platform.broker.open_orders() == ()
         assert {one["symbol"] for one in told(typed, "positions")} == {"AAA", "BBB"}
         # The reading commands are as they were.

@@ -27,9 +27,9 @@ Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def book(tmp_path: Path, fresh_database: Callable[[], str]) -> Book:
+def book(tmp_path: Path, fresh_database: Callable[..., str]) -> Book:
     bars = write_tape(tmp_path / "bars", TAPE)
-    return Book(name="tape", database_url=fresh_database(), data_folder=tmp_path / "data", bars=bars)
+    return Book(name="tape", database_url=fresh_database(empty=True), data_folder=tmp_path / "data", bars=bars)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from trading_platform.domain.ids import intent_id
 from trading_platform.domain.orders import Execution, IntentKind, OrderIntent, OrderType, Side
 from trading_platform.domain.reports import DataProblem
 from trading_platform.domain.signals import ExitReason, Signal
-from trading_platform.ledger import migrate
 from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.rows import CycleHeader, CycleRecord
 
@@ -139,7 +138,6 @@ def new_ledger(fresh_database: Callable[[], str]) -> Iterator[Callable[[], Ledge
     def make() -> Ledger:
         ledger = Ledger(fresh_database(), book=BOOK)
         made.append(ledger)
-        migrate.upgrade(ledger.engine)
         ledger.open_book(Decimal(100_000), FIRST_BAR)
         ledger.open_session(SESSION, {"max_positions": 5, "risk": 0.005}, FIRST_BAR)
         return ledger

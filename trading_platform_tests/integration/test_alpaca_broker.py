@@ -992,6 +992,39 @@ def test_an_alpaca_that_does_not_answer_at_the_start_may_later(
         connect()
 
 
+def test_an_alpaca_that_cannot_be_reached_is_named_with_why_in_plain_words(
+    server: LocalAlpaca, connect: Callable[..., AlpacaBroker]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told = {
+        "http://nobody.invalid": "Alpaca at nobody.invalid cannot be reached: its name is not found",
+        f"http://127.0.0.1:{port}": f"Alpaca at 127.0.0.1:{port} cannot be reached: it refuses the connection",
+    }
+    for address, said in told.items():
+        with pytest.raises(TemporaryError) as caught:
+            connect(base_url=address)
+        assert str(caught.value) == f"Alpaca's account cannot be seen: {said}"
+    broker = connect(read_timeout=timedelta(seconds=0.3))
+    here = server.url.removeprefix("http://")
+    for fault, said in (
+        (Fault(kind=Kind.DROP, method="GET", path="/v2/account"), "does not answer: the connection broke off"),
+        (
+            Fault(kind=Kind.ACCEPT_THEN_ANSWER_LATE, method="GET", path="/v2/account", seconds=30),
+            "does not answer within 0.3 s",
+        ),
+        (Fault(kind=Kind.ACCEPT_THEN_TRICKLE, method="GET", path="/v2/account", seconds=0.1), "does not answer"),
+    ):
+        server.arm(fault)
+        with pytest.raises(TemporaryError) as caught:
+            broker.cash()
+        assert str(caught.value).startswith(f"Alpaca at {here} {said}")
+    server.arm(Fault(kind=Kind.ACCEPT_THEN_BABBLE, method="GET", path="/v2/account"))
+    with pytest.raises(TemporaryError) as caught:
+        broker.cash()
+    assert str(caught.value) == f"Alpaca at {here} gives an answer that cannot be read"
+
+
 @pytest.mark.parametrize("hides", [True, False], ids=["as it is", "control: nothing is hidden"])
 def test_keys_that_alpaca_repeats_are_hidden(server: LocalAlpaca, broker: AlpacaBroker, *, hides: bool) -> None:
     if not hides:

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from trading_platform.bootstrap import build, paper_book
-from trading_platform.bootstrap.venues import open_brokers, trade_updates
+from trading_platform.bootstrap.venues import lacking, open_brokers, trade_updates
 from trading_platform.brokers.alpaca_stream import UpdateKind
 from trading_platform.brokers.deferred import DeferredBroker
 from trading_platform.brokers.paper import CAPABILITIES
 from trading_platform.calendars.exchange import ExchangeCalendar
-from trading_platform.config.load import load
+from trading_platform.config.load import examine, load
 from trading_platform.config.secrets import Secret
 from trading_platform.config.settings import Settings
 from trading_platform.domain.clock import SimulatedClock, SystemClock
@@ -49,9 +49,11 @@ def free_port() -> int:
 def configured(tmp_path: Path, fresh_database: Callable[[], str]) -> Callable[..., Settings]:
     """Settings of a book in a database of its own."""
     url = fresh_database()
+    (tmp_path / "bars" / "minute").mkdir(parents=True)
 
     def settings(**more: Any) -> Settings:
-        common = {"data_folder": tmp_path, "database_url": url, "market_data": {"session": HALF_DAY}}
+        bars = {"provider": "csv", "folder": tmp_path / "bars", "symbols": ["XYZ"], "session": HALF_DAY}
+        common = {"data_folder": tmp_path, "database_url": url, "market_data": bars}
         return load({}, {**common, "instance": "one", **more})
 
     return settings
@@ -133,13 +135,10 @@ def test_an_account_that_may_not_be_used_stops_the_start(
 
 
 def test_real_money_is_refused_by_a_paper_account(configured: Callable[..., Settings]) -> None:
-    made_up = configured().market_data
     with local_alpaca(SystemClock().now) as server:
         wanted = at_alpaca(server.url) | {"environment": "prod", "live": True}
         wanted["brokers"] = {"primary": "alpaca", "backup": None}
-        wanted["market_data"] = {"provider": "lean", "folder": "."}
-        # What is looked at here is the broker's own word: of which market is another's.
-        settings = configured(**wanted).model_copy(update={"market_data": made_up})
+        settings = configured(**wanted)
         with pytest.raises(InvalidInput, match="a live account was asked for, and these keys are of a paper account"):
             build(settings, SystemClock())
 
@@ -213,6 +212,15 @@ def test_an_account_that_tws_does_not_have_stops_the_start(configured: Callable[
         assert not is_connected_to_ledger(settings)
     finally:
         tws.close()
+
+
+def test_what_a_broker_lacks_is_said_once() -> None:
+    both = {"primary": "alpaca", "backup": "alpaca"}
+    said = lacking(examine({}, {"brokers": both}).settings)
+    assert [one.partition(",")[0] for one in said] == ["alpaca.key: it is not given", "alpaca.secret: it is not given"]
+    assert all("brokers.primary names alpaca" in one for one in said)
+    # The control: of two brokers each is said.
+    assert len(lacking(examine({}, {"brokers": both | {"backup": "ibkr"}}).settings)) == 3
 
 
 # ---- two brokers --------------------------------------------------------------------------------------------------

@@ -182,10 +182,10 @@ def test_bare_dagster_dev_runs_a_job_and_keeps_it(checkout: Path) -> None:
 
 
 def test_dagster_dev_with_a_home_and_a_server_of_the_users_own(
-    checkout: Path, fresh_database: Callable[[], str]
+    checkout: Path, fresh_database: Callable[..., str]
 ) -> None:
     # The database named is the ledger's; Dagster's is `dagster` on the same server.
-    changes = {"DAGSTER_HOME": str(checkout), "DATABASE_URL": fresh_database()}
+    changes = {"DAGSTER_HOME": str(checkout), "DATABASE_URL": fresh_database(empty=True)}
     with dagster_dev(checkout, **changes) as address:
         assert launch(address) == "SUCCESS"
     assert not (checkout / "var" / "db").exists()
@@ -216,7 +216,7 @@ def test_another_process_makes_the_same_instance_from_its_reference(checkout: Pa
     assert (checkout / "var" / "db" / "password").read_text() not in said["reference"]
 
 
-def test_the_file_of_settings_says_where_the_database_is(checkout: Path, fresh_database: Callable[[], str]) -> None:
+def test_the_file_of_settings_says_where_the_database_is(checkout: Path, fresh_database: Callable[..., str]) -> None:
     settings = checkout / "settings.json"
     settings.write_text(json.dumps({"data_folder": str(checkout / "named")}))
     done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), TRADING_PLATFORM_CONFIG=str(settings))
@@ -226,7 +226,7 @@ def test_the_file_of_settings_says_where_the_database_is(checkout: Path, fresh_d
 
     # An address may hold a password, so it stands in a file of its own.
     settings.write_text(json.dumps({"data_folder": str(checkout / "other")}))
-    (checkout / "database_url").write_text(fresh_database())
+    (checkout / "database_url").write_text(fresh_database(empty=True))
     named = {"TRADING_PLATFORM_CONFIG": str(settings), "DATABASE_URL_FILE": str(checkout / "database_url")}
     done = run_python(checkout, INSPECT, DAGSTER_HOME=str(checkout), **named)
     assert done.returncode == 0, done.stderr
@@ -246,6 +246,6 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPa
         LocalPostgresStorage()
     assert "hunter2" not in str(bad.value)
     # The control: a server that is there is used.
-    monkeypatch.setenv("DATABASE_URL", with_database(fresh_database(), "ledger"))
+    monkeypatch.setenv("DATABASE_URL", with_database(fresh_database(empty=True), "ledger"))
     storage = LocalPostgresStorage()
     assert not storage.run_storage.has_run("nobody")

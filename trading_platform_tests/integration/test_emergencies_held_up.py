@@ -30,9 +30,9 @@ from trading_platform.ledger.ledger import Ledger
 from trading_platform.ledger.ownership import LeaseTimes
 from trading_platform.orders.routing import Routes
 from trading_platform.terminal.emergencies import SECONDS, pause_of
-from trading_platform_tests.sessions.books import with_parts
+from trading_platform_tests.sessions.books import go_on_until, pass_time, run_until, with_parts
 from trading_platform_tests.sessions.desk import Desk as Hand
-from trading_platform_tests.sessions.emergency import Desk, desks
+from trading_platform_tests.sessions.emergency import HELD, Desk, desks
 from trading_platform_tests.sessions.line import Line
 from trading_platform_tests.sessions.pair import BACKUP, backup_exchange
 from trading_platform_tests.sessions.scripted import scripted
@@ -254,6 +254,85 @@ def test_a_broker_with_holdings_that_is_not_configured_any_more_is_said_and_the_
         IntentKind.ENTRY,
         IntentKind.STOP,
     }
+
+
+def test_no_time_is_passed_for_what_is_at_a_broker_that_is_not_configured(pair: tuple[Desk, Line]) -> None:
+    desk, _ = pair
+    alone = replace(desk, platform=with_parts(desk.platform, broker=desk.line))
+    told: list[tuple[str, ...]] = []
+
+    def pause(left: tuple[str, ...]) -> bool:
+        told.append(left)
+        return alone.minutes(left)
+
+    with pytest.raises(PermanentError, match=f"{BACKUP} is not configured"):
+        alone.close_all(pause=pause)
+    # The control: for what is at the configured broker time does pass.
+    assert told
+    assert all(any(BACKUP not in one for one in left) for left in told)
+
+
+def elsewhere(desk: Desk) -> Desk:
+    """The desk with settings that name another broker alone than the one where everything is."""
+    other = Line(broker=desk.platform.broker, called=BACKUP)
+    return replace(desk, platform=with_parts(desk.platform, broker=other))
+
+
+@pytest.mark.parametrize("act", ["cancel_all", "close_all", "reconcile"])
+def test_a_book_that_is_all_elsewhere_and_that_nobody_trades_is_left_alone(desk: Desk, act: str) -> None:
+    lost, before = elsewhere(desk), desk.platform.ledger.orders()
+    pass_real_time(desk)
+    with pytest.raises(InvalidInput, match="it has 4 open orders at paper and holds AAA, BBB there, and paper is not"):
+        emergencies.reconcile(lost.platform.stages) if act == "reconcile" else getattr(lost, act)()
+    ledger = desk.platform.ledger
+    assert (ledger.commands(), ledger.orders(), ledger.owners()) == ((), before, ())
+    found = emergencies.reconnect(lost.platform.stages.parts)
+    assert [(one.venue, one.answers) for one in found] == [(BACKUP, True), ("paper", False)]
+
+
+def test_a_book_that_is_all_elsewhere_is_obeyed_for_by_whoever_has_just_had_it(desk: Desk) -> None:
+    lost = elsewhere(desk)
+    outcome = lost.close_all(pause=lambda _: pytest.fail("there is nothing to wait for here"))
+    assert outcome.obeyed_by is not None
+    assert "paper" in outcome.obeyed_by
+    assert emergencies.reconcile(lost.platform.stages).owned_by is not None
+    # Nothing was touched; the next cycle of the one that trades it obeys.
+    assert desk.held == HELD
+    go_on_until(desk.platform, 8)
+    desk.require_flat()
+
+
+def pass_real_time(desk: Desk) -> None:
+    """Let the book have been given back a while ago, by the database's clock."""
+    with desk.platform.ledger.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE shards SET lease_until = lease_until - interval '1 minute'"))
+
+
+# Minutes that a command runs.
+
+
+@pytest.mark.parametrize("entering", [False, True], ids=["a command's", "control: a session's"])
+def test_the_minutes_that_a_command_runs_enter_nothing(desk: Desk, *, entering: bool) -> None:
+    eager = desk.restarted(
+        strategies=(scripted("eager", minute=4, again=1, cheapest=30, stop_distance=20),), entering=entering
+    )
+    run_until(eager.platform, 5)
+    bought = [one for one in eager.line.submitted if one.side is Side.BUY]
+    assert bool(bought) is entering
+
+
+def test_a_halt_before_a_close_in_a_closed_market_is_not_recorded(desk: Desk) -> None:
+    pass_time(desk.platform, 389)
+    for halting in (False, True):
+        with pytest.raises(InvalidInput, match="the market is closed"):
+            emergencies.close_all(desk.platform.stages, who="ada", reason="fire", pause=lambda _: True, halting=halting)
+    assert desk.platform.ledger.commands() == ()
+
+
+def test_a_halt_before_a_close_stands_after_it(desk: Desk) -> None:
+    emergencies.close_all(desk.platform.stages, who="ada", reason="fire", pause=desk.minutes, halting=True)
+    desk.require_flat()
+    assert desk.platform.ledger.halted()
 
 
 # A command that comes while a minute is decided.

@@ -781,8 +781,8 @@ def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_database_without_a_ledger_is_named(fresh_database: Callable[[], str]) -> None:
-    ledger = Ledger(fresh_database(), book="paper")
+def test_a_database_without_a_ledger_is_named(fresh_database: Callable[..., str]) -> None:
+    ledger = Ledger(fresh_database(empty=True), book="paper")
     with pytest.raises(InvalidInput, match="no ledger in this database"):
         ledger.fills()
     ledger.engine.dispose()

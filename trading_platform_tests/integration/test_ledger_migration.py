@@ -40,11 +40,11 @@ CATALOGUE = {
 
 
 @pytest.fixture
-def new_engine(fresh_database: Callable[[], str]) -> Iterator[Callable[[], sa.Engine]]:
+def new_engine(fresh_database: Callable[..., str]) -> Iterator[Callable[[], sa.Engine]]:
     made: list[sa.Engine] = []
 
     def make() -> sa.Engine:
-        made.append(open_engine(fresh_database()))
+        made.append(open_engine(fresh_database(empty=True)))
         return made[-1]
 
     yield make

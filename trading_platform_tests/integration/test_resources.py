@@ -17,9 +17,9 @@ from trading_platform_tests.sessions.console import HALF_DAY
 
 
 @pytest.fixture
-def database(tmp_path: Path, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
+def database(tmp_path: Path, fresh_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a ledger, in an environment that names it, a data folder and nothing else."""
-    url = fresh_database()
+    url = fresh_database(empty=True)
     for name in ("TRADING_PLATFORM_CONFIG", "TRADING_PLATFORM_BOOK", "TRADING_PLATFORM_SESSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", url)

@@ -282,16 +282,16 @@ PROD = "environment: prod\n"
             ),
         ),
         (
-            "brokers: {primary: ibkr}",
-            "brokers: {primary: paper}",
+            "brokers: {primary: ibkr}\nmarket_data: {provider: yahoo}",
+            "brokers: {primary: paper}\nmarket_data: {provider: yahoo}",
             (
                 "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary (ibkr; "
                 "settings.yaml line 1): give paper, or the clock system"
             ),
         ),
         (
-            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://10.0.0.1:80'}",
-            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://127.0.0.1:80'}",
+            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://10.0.0.1:80'}\nmarket_data: {provider: yahoo}",
+            "brokers: {primary: alpaca}\nalpaca: {base_url: 'http://127.0.0.1:80'}\nmarket_data: {provider: yahoo}",
             (
                 "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary "
                 "(alpaca; settings.yaml line 1): give paper, or the clock system"
@@ -307,8 +307,8 @@ PROD = "environment: prod\n"
             ),
         ),
         (
-            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}",
-            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}\nclock: system",
+            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}\nmarket_data: {provider: yahoo}",
+            "brokers: {primary: ibkr}\nibkr: {host: 127.0.0.1}\nmarket_data: {provider: yahoo}\nclock: system",
             (
                 "clock (simulated; profile dev) trades sessions of the past, whose orders cannot go to brokers.primary "
                 "(ibkr; settings.yaml line 1): give paper, or the clock system"
@@ -316,10 +316,43 @@ PROD = "environment: prod\n"
         ),
         (
             PROD + "live: true\nmarket_data: {provider: simulated}",
-            PROD + "live: false\nmarket_data: {provider: simulated}",
+            PROD + "live: false\nmarket_data: {provider: simulated}\nbrokers: {primary: paper, backup: none}",
             (
                 "live (true; settings.yaml line 2) is real money, and does not go with market_data.provider (simulated; "
                 "settings.yaml line 3), a market that is made up"
+            ),
+        ),
+        *(
+            (
+                f"environment: {environment}\n{broker}\nclock: system\nmarket_data: {{provider: simulated}}",
+                f"environment: {environment}\n{broker}\nclock: system\nmarket_data: {{provider: csv, folder: bars}}",
+                (
+                    f"market_data.provider (simulated; settings.yaml line 4) is a market that is made up, and does not "
+                    f"go with {named}: give a provider of real bars, as csv, or the broker paper"
+                ),
+            )
+            for environment in ("dev", "staging", "prod")
+            for broker, named in (
+                (
+                    "brokers: {primary: ibkr, backup: none}",
+                    "brokers.primary (ibkr; settings.yaml line 2)",
+                ),
+                (
+                    "brokers: {primary: paper, backup: alpaca}",
+                    "brokers.backup (alpaca; settings.yaml line 2)",
+                ),
+                (
+                    "brokers: {primary: alpaca, backup: ibkr}",
+                    "brokers.primary (alpaca; settings.yaml line 2) and brokers.backup (ibkr; settings.yaml line 2)",
+                ),
+            )
+        ),
+        (
+            "clock: system\nbrokers: {primary: alpaca}\nalpaca: {base_url: 'http://10.0.0.1:80'}",
+            "clock: system\nbrokers: {primary: alpaca}\nalpaca: {base_url: 'http://127.0.0.1:80'}",
+            (
+                "market_data.provider (simulated; profile dev) is a market that is made up, and does not go with "
+                "brokers.primary (alpaca; settings.yaml line 2): give a provider of real bars, as csv, or the broker paper"
             ),
         ),
         (
@@ -468,6 +501,11 @@ def test_a_default_over_a_tighter_limit_of_the_account_is_no_contradiction() -> 
 def test_nothing_is_concluded_from_a_value_that_is_wrong(told: Told, text: str, environment: dict[str, str]) -> None:
     (said,) = told(text, environment)
     assert "cannot be used" in said
+
+
+def test_all_that_keeps_a_real_broker_from_trading_is_told_at_once(told: Told) -> None:
+    said = told("brokers: {primary: alpaca, backup: ibkr}")
+    assert [line.partition(" ")[0] for line in said] == ["clock", "clock", "market_data.provider"]
 
 
 # ---- the file -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import pickle
+import re
 from datetime import date, time
 from decimal import Decimal
 from itertools import dropwhile, takewhile
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from trading_platform.bootstrap.venues import lacking
 from trading_platform.config.contradictions import LONGEST_SESSION
 from trading_platform.config.knobs import knobs, reference, value_of
 from trading_platform.config.load import load, read
@@ -286,13 +288,17 @@ PLAIN = {
 }
 
 
+PRESENT = {"TRADING_PLATFORM__CLOCK": "system", "TRADING_PLATFORM__MARKET_DATA__PROVIDER": "yahoo"}
+"""What every real broker needs beside it."""
+
+
 @pytest.mark.parametrize("path", sorted(knobs()))
 def test_every_knob_has_a_variable_of_its_own(path: str) -> None:
     variable = "TRADING_PLATFORM__" + path.upper().replace(".", "__")
     # Beside what it needs, a value that is not the default.
     beside = {
-        "brokers.primary": {"TRADING_PLATFORM__CLOCK": "system"},
-        "brokers.backup": {"TRADING_PLATFORM__CLOCK": "system"},
+        "brokers.primary": PRESENT,
+        "brokers.backup": PRESENT,
         "market_data.folder": {"TRADING_PLATFORM__MARKET_DATA__PROVIDER": "parquet"},
         "market_data.provider": {"TRADING_PLATFORM__MARKET_DATA__FOLDER": "bars"},
         "market_data.backup_provider": {"TRADING_PLATFORM__MARKET_DATA__FOLDER": "bars"},
@@ -395,7 +401,7 @@ def test_production_is_tighter_and_real(file: Path) -> None:
     settings = load({"TRADING_PLATFORM_ENVIRONMENT": "prod", "TRADING_PLATFORM__LIVE": "true"})
     assert [settings.limits.max_position_size_pct, settings.limits.max_daily_loss_pct] == [Decimal(5), Decimal(2)]
     assert (settings.brokers.primary, settings.brokers.backup) == ("ibkr", "alpaca")
-    assert (settings.market_data.provider, settings.market_data.backup_provider) == ("polygon", "yahoo")
+    assert (settings.market_data.provider, settings.market_data.backup_provider) == ("polygon", None)
     assert settings.clock == "system"
     # What a person writes goes over it, and the file may name the environment.
     assert from_yaml(file, "environment: prod\nlimits: {max_daily_loss_pct: 1}").limits.max_daily_loss_pct == 1
@@ -410,6 +416,18 @@ def test_every_knob_says_its_effect_and_every_number_its_unit() -> None:
         assert knob.effect, knob.path
         if knob.kind in {int, Decimal}:
             assert knob.unit or knob.path in without, knob.path
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_every_example_of_settings_can_be_used_with_its_keys(file: Path, page: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert any("brokers:" in one for one in examples)
+    for example in examples:
+        file.write_text(example)
+        keys = {"ALPACA_API_KEY": "PK1", "ALPACA_API_SECRET": "not to be told"}
+        settings = load({"TRADING_PLATFORM_CONFIG": str(file), **keys})
+        assert lacking(settings) == ()
 
 
 def test_the_page_on_the_configuration_holds_the_whole_reference() -> None:

@@ -1,0 +1,53 @@
+"""The command `demo`: what its broker means beside a configured one, and what a person reads after Ctrl-C."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from trading_platform.cli import INTERRUPTED, main
+from trading_platform.cli.options import overrides_of
+from trading_platform.config.load import load
+from trading_platform.domain.errors import InvalidInput
+from trading_platform.terminal import demo
+
+REAL = {
+    "TRADING_PLATFORM_ENVIRONMENT": "prod",
+    "TRADING_PLATFORM__LIVE": "true",
+    "TRADING_PLATFORM__IBKR__ACCOUNT": "U1234567",
+}
+
+
+@pytest.mark.parametrize("broker", ["paper", "alpaca-local"])
+def test_a_demo_s_broker_is_its_own_on_a_market_that_is_made_up(broker: str) -> None:
+    settings = load(REAL, overrides_of({"data": "simulated", "broker": broker}))
+    assert (settings.brokers.primary, settings.brokers.backup, settings.live) == ("paper", None, False)
+    # The control: at the configured brokers no such market is traded.
+    with pytest.raises(InvalidInput, match="a market that is made up"):
+        load(REAL, overrides_of({"data": "simulated", "broker": None}))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--broker", "alpaca-local"),
+            "Stopped. It cannot go on: its local Alpaca, which kept its orders in memory, has",
+        ),
+        (("--broker", "paper"), "Stopped. Run it again to go on."),
+        ((), "Stopped. Run it again to go on."),
+    ],
+    ids=["at a local Alpaca", "on paper", "as it is configured"],
+)
+def test_after_an_interrupt_it_is_said_whether_it_can_go_on(
+    words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run_demo", interrupted)
+    monkeypatch.setattr(sys, "argv", ["trading-platform", "demo", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == INTERRUPTED
+    assert capsys.readouterr().err.strip().startswith(said)
