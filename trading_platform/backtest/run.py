@@ -100,7 +100,7 @@ def run_backtest(
     after: date | None = None
     for block in source.blocks():
         said = [_entries(strategy, block.columns, threads) for strategy in terms.strategies]
-        actions = _actions_of_block(source.actions, block.columns, after)
+        actions = actions_of_block(source.actions, block.columns, after)
         after = block.columns.sessions[-1].day
         result = account.run(block.columns, said, actions)
         course.add(block, said, result)
@@ -206,7 +206,7 @@ def _entries(strategy: Strategy, columns: BarColumns, threads: int | None) -> En
     )
 
 
-def _actions_of_block(
+def actions_of_block(
     actions: Sequence[market_actions.CorporateAction], columns: BarColumns, after: date | None
 ) -> list[CorporateAction]:
     """The actions since the block before, by places; one of a day that is not there is made at the next that is."""

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from trading_platform.backtest.bar_sources import BarSource
 from trading_platform.backtest.memory import require
 from trading_platform.backtest.portfolio_pass import PaperVenue, PortfolioPass
-from trading_platform.backtest.run import Progress
-from trading_platform.backtest.run import _actions_of_block as actions_of_block
+from trading_platform.backtest.run import Progress, actions_of_block
 from trading_platform.backtest.sweep_figures import Figures, Tally
 from trading_platform.config.settings import Limits
 from trading_platform.domain.errors import InvalidInput

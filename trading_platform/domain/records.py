@@ -169,6 +169,7 @@ position_t: Final[np.dtype[Any]] = np.dtype(
         ("unprotected", "i8"),  # shares of a working entry's fills that nothing protects until it has filled whole
         ("withheld", "i8"),  # 1: the last exit of everything may have been held back, and has sold less than that
         ("cancelled", "i8"),  # 1: the kernel has decided to cancel what is left of the entry
+        ("next", "i8"),  # place, from 1, of the next record of the same symbol; they stand in a ring
         ("seen", seen_t),
     ],
     align=True,
@@ -192,6 +193,11 @@ entry_t: Final[np.dtype[Any]] = np.dtype(
         ("disabled", "i8"),  # not 0: a person must enable this strategy in this symbol again
         ("average_volume", "i8"),  # shares a day, mean of 20 sessions; 0: not known
         ("bar_volume", "i8"),  # shares of the decided bar; 0: no bar came
+        ("held", "i8"),  # place, from 1, of a position record of its symbol; 0: there is none
+        (
+            "next",
+            "i8",
+        ),  # where they are linked, the place, from 1, of its symbol's next proposed entry; 0: there is none
     ],
     align=True,
 )
@@ -246,7 +252,10 @@ book_t: Final[np.dtype[Any]] = np.dtype(
         ("open_equity", "i8"),  # at the session's open
         ("peak_equity", "i8"),  # highest so far
         ("mode", "i8"),  # TradingMode
-        ("holdings", "i8"),  # how many of the position records are used
+        ("holdings", "i8"),  # holdings and working entries, each of one strategy in one symbol
+        ("quiet", "i8"),  # how many of them have no position record: nothing can be decided on them in this minute
+        ("quiet_worth", "i8"),  # what those are worth at their marks
+        ("linked", "i8"),  # not 0: positions and entries of one symbol are linked already; otherwise the kernel does it
         ("gross", "i8"),  # holdings and working entries at their marks, whatever their side; the kernel works it out
         ("net", "i8"),  # the same, long less short
         ("orders_second", "i8"),  # sent within the last second; the kernel adds those that it decides, here and below
@@ -333,3 +342,208 @@ holding_t: Final[np.dtype[Any]] = np.dtype(
     align=True,
 )
 """A position at average cost: the state that `accounting` folds fills into."""
+
+signal_source_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("next", "i8"),  # the first of its entries that is not looked at yet
+        ("end", "i8"),  # behind its last
+        ("exits", "i8"),  # which of the grids of exit reasons is its own; -1: its plan obeys none
+        ("invalidates", "i8"),  # which of those of set-ups that are invalidated; -1: its plan obeys none
+        ("levels", "i8"),  # which of those of levels; -1: its plan trails none
+        ("set_aside", "i8"),  # the minute of the session from which it is set aside whole
+        ("muted", "i8"),  # not 0: its plan does not fit the session, and nothing that it says counts
+        ("net", "i8"),  # realised since the open, after fees
+        ("quiet_cost", "i8"),  # what its holdings have cost that no minute looks at
+        ("gain", "i8"),  # of those that this minute looks at: worth at their marks less cost
+        ("orders", "i8"),  # sent in this session
+    ],
+    align=True,
+)
+"""One strategy in a backtest: where its signals stand, and how its session has gone."""
+
+pair_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("session", "i8"),  # the session, from 1, that the next two speak of
+        ("entered", "i8"),  # entries sent
+        ("attempts", "i8"),  # entries that have filled at least in part
+        ("disabled", "i8"),  # not 0: an earlier session had as many entries as rule 12 allows
+    ],
+    align=True,
+)
+"""The counts of one strategy in one symbol in a backtest."""
+
+life_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("next", "i8"),  # place, from 1, of another of the same symbol; 0: there is none
+        ("holding", holding_t),
+        ("setup", "i8"),
+        ("stop", "i8"),  # the initial stop, on the tick
+        ("entry_limit", "i8"),  # 0: a market order
+        ("ordered", "i8"),  # shares of all orders of the entry
+        ("entered_at", "i8"),  # when the entry was decided, seconds since 1970
+        ("entry_bar", "i8"),  # the bar on which it was
+        ("valid_until", "i8"),  # last minute on which it may fill
+        ("opened_at", "i8"),  # the first fill of the present holding, seconds since 1970
+        ("filled_minute", "i8"),  # its minute of the session; -1: none yet
+        ("filled", "i8"),  # 1: something of the entry has filled
+        ("legs_sold", "i8"),  # the highest scale-out of which something has been sold
+        ("withheld", "i8"),  # 1: the venue refused the last exit of everything
+        ("highest_close", "i8"),  # since the first fill, in this session
+        ("record", "i8"),  # place, from 1, of its position record in the minute that looked at it last
+        ("levels_session", "i8"),  # the session, from 1, whose levels were given from the open on
+    ],
+    align=True,
+)
+"""What a backtest keeps of one holding or working entry: what `position_t` is worked out from."""
+
+listing_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("life", "i8"),  # place, from 1, of the first of its lives; 0: nothing is held or on order
+        ("order", "i8"),  # place, from 1, of the first of its open orders, in order of arrival
+        ("last_order", "i8"),
+        ("mark", "i8"),  # last close of this session; 0: none yet
+        ("prior_mark", "i8"),  # last close of an earlier session, while something is held
+        ("barred", "i8"),  # Barred
+        ("looked_at", "i8"),  # the last bar, from 1, that was looked at
+        ("record", "i8"),  # place, from 1, of its newest position record of the present minute
+        ("entry", "i8"),  # place, from 1, of its newest proposed entry of the present minute
+        ("quiet_from", "i8"),  # the minutes that need not be looked at: the first
+        ("quiet_until", "i8"),  # and the minute after the last; 0: every minute is looked at
+        ("quiet_mark", "i8"),  # the last close before the latter
+        ("quiet_high", "i8"),  # the highest close between the two; 0: no bar came
+        ("before", "i8"),  # neighbours, from 1, among those to be looked at again in one minute
+        ("after", "i8"),
+    ],
+    align=True,
+)
+"""One symbol in a backtest."""
+
+working_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("kind", "i8"),  # 1: entry, 2: exit, 3: stop, 4: target
+        ("life", "i8"),  # place, from 1
+        ("leg", "i8"),
+        ("next", "i8"),  # place, from 1, of the symbol's next order, in order of arrival
+        ("open", "i8"),  # 1: it may still fill, or grow
+        ("side", "i8"),  # this and the rest as in `venue_order_t`, but places are those of these records
+        ("type", "i8"),
+        ("quantity", "i8"),
+        ("filled", "i8"),
+        ("limit", "i8"),
+        ("stop", "i8"),
+        ("triggered", "i8"),
+        ("parent", "i8"),
+        ("pair", "i8"),
+        ("eligible", "i8"),
+        ("value", "i8"),  # price x quantity over its executions
+        ("reference", "i8"),  # at which an open buy holds buying power
+        ("place", "i8"),  # among the orders that are matched together
+        ("sent", "i8"),  # which of all that was sent it is, from 0
+    ],
+    align=True,
+)
+"""An open order at the venue of a backtest."""
+
+sent_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("bar", "i8"),  # on which it was decided
+        ("decision", "i8"),  # which of all decisions it comes from, from 0
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("kind", "i8"),  # 1: entry, 2: exit, 3: stop, 4: target, 5: cancel, 6: reduce
+        ("leg", "i8"),
+        ("side", "i8"),  # 1: buys, -1: sells
+        ("type", "i8"),  # as in `venue_order_t`
+        ("quantity", "i8"),
+        ("limit", "i8"),  # 0: none
+        ("stop", "i8"),  # 0: none
+        ("attached", "i8"),  # 1: it goes out with the entry before it
+        ("refused", "i8"),  # 1: the venue did not take it
+    ],
+    align=True,
+)
+"""What a backtest has sent: an order, or a change to one."""
+
+execution_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("bar", "i8"),  # that filled it
+        ("sent", "i8"),  # which of all that was sent it fills, from 0
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("side", "i8"),  # 1: buys, -1: sells
+        ("kind", "i8"),  # of its order, as in `sent_t`
+        ("leg", "i8"),
+        ("quantity", "i8"),
+        ("price", "i8"),
+        ("fee", "i8"),
+        ("entry_bar", "i8"),  # on which the entry was decided that it belongs to
+    ],
+    align=True,
+)
+"""An execution in a backtest."""
+
+corporate_action_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("session", "i8"),  # at whose open it takes effect
+        ("symbol", "i8"),
+        ("numerator", "i8"),  # of a split: so many shares
+        ("denominator", "i8"),  # for so many; both 1: no split
+        ("dividend", "i8"),  # units a share that was held before the split
+    ],
+    align=True,
+)
+"""A split or dividend, or both."""
+
+adjustment_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("bar", "i8"),  # before which it was made
+        ("strategy", "i8"),
+        ("symbol", "i8"),
+        ("before", "i8"),  # shares held
+        ("after", "i8"),
+        ("dividend", "i8"),  # cash paid, in units
+        ("fraction", "i8"),  # cash paid for what is no whole share
+        ("entry_bar", "i8"),  # on which the entry was decided that it belongs to
+    ],
+    align=True,
+)
+"""What a corporate action did to a holding in a backtest."""
+
+mode_change_t: Final[np.dtype[Any]] = np.dtype([("bar", "i8"), ("mode", "i8")], align=True)
+"""From which bar on the account is in a TradingMode."""
+
+pass_t: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("sessions", "i8"),  # of the block
+        ("session", "i8"),  # the present one
+        ("minute", "i8"),  # the next one; -1: the session is not open yet
+        ("minutes", "i8"),  # of the session
+        ("opens", "i8"),  # its open, seconds since 1970
+        ("plans", "i8"),  # which set of plans it has
+        ("earlier", "i8"),  # sessions before the block
+        ("action", "i8"),  # the next corporate action
+        ("active", "i8"),  # symbols that the next minute looks at
+        ("lives", "i8"),
+        ("lives_used", "i8"),
+        ("free_life", "i8"),  # places, from 1
+        ("open_orders", "i8"),
+        ("orders_used", "i8"),
+        ("free_order", "i8"),
+        ("reserved", "i8"),  # buying power that the venue holds for open buys
+        ("decisions", "i8"),  # written so far in this block, here and below
+        ("sent", "i8"),
+        ("executions", "i8"),
+        ("adjustments", "i8"),
+        ("changes", "i8"),
+        ("decided", "i8"),  # before this block, here and below
+        ("sent_before", "i8"),
+        ("asked", "i8"),  # place, from 1, of the life whose levels are asked for
+        ("worst_equity", "i8"),  # the lowest since the highest, for which the mode was worked out
+        ("slippage", "i8"),  # basis points
+        ("volume_share", "i8"),  # basis points
+    ],
+    align=True,
+)
+"""Where a backtest stands."""

@@ -18,6 +18,8 @@ from trading_platform.portfolio.in_symbol import (
     bought_below,
     crossing,
     held,
+    join_entered,
+    link,
     open_on_fuller_side,
     twin_age,
     value,
@@ -69,17 +71,18 @@ DECISIONS_PER_HOLDING: Final = 7
 def decide(books: Record, positions: Record, entries: Record, plans: Record, decisions: Record) -> int:
     """Decide one minute. All arguments are record arrays; returns how many of `decisions` were written.
 
-    `books` holds one record, `plans` one per strategy. The first `books[0].holdings` of `positions` are used, and it
-    has room for all `entries` besides. Every record of `entries` is considered, in order. `decisions` has room for
-    seven a holding and one an entry.
+    `books` holds one record, `plans` one per strategy. The first `books[0].holdings` of `positions` are used, less those
+    that are `quiet` (a caller that knows that a holding can decide nothing leaves it out), and it has room for all
+    `entries` besides. Every record of `entries` is considered, in order. `decisions` has room for seven a holding and
+    one an entry.
     """
     book = books[0]
+    if book.linked == 0:
+        link(book, positions, entries)
     mark(book, positions)
-    book.mode = mode_by_orders(book, book.limits)
-    book.mode = mode_by_losses(book, book.limits)
     count = 0
     # At the session's last tick nothing that is decided can fill any more.
-    managed = book.holdings if minutes_to_close(book) > 0 else 0
+    managed = listed(book) if minutes_to_close(book) > 0 else 0
     for k in range(managed):
         position = positions[k]
         count = _manage(book, position, plans[position.strategy], decisions, count)
@@ -89,19 +92,25 @@ def decide(books: Record, positions: Record, entries: Record, plans: Record, dec
         # What was decided before it in this minute counts, exits and cancels too.
         book.mode = mode_by_orders(book, book.limits)
         _consider(book, entries[j], positions, plans[entries[j].strategy], decisions[count])
+        if decisions[count].verdict != _REFUSED:
+            join_entered(j, listed(book), book, positions, entries)
         count += 1
     book.mode = mode_by_orders(book, book.limits)
     return count
 
 
 @compiled
-def mark(book: Record, positions: Record) -> None:
-    """Write the equity (cash and every holding at its mark), the highest so far, and what working entries reserve.
+def listed(book: Record) -> int:
+    """How many of the position records are used."""
+    count: int = book.holdings - book.quiet
+    return count
 
-    And the exposure, gross and net: holdings at their marks, those elsewhere at cost, and working entries.
-    """
-    reserved, gross, net = 0, book.elsewhere, book.elsewhere
-    for k in range(book.holdings):
+
+@compiled
+def mark(book: Record, positions: Record) -> None:
+    """Work out what working entries reserve, and what is held at its marks; then `weigh` the account."""
+    reserved, gross, net = 0, 0, 0
+    for k in range(listed(book)):
         position = positions[k]
         position.cancelled = 0
         price = position.entry_limit if position.entry_limit > 0 else position.mark
@@ -109,11 +118,30 @@ def mark(book: Record, positions: Record) -> None:
         reserved += position.entry_reserved
         gross += abs(position.quantity) * position.mark
         net += position.quantity * position.mark
+    weigh(book, reserved, gross, net)
+
+
+@compiled
+def weigh(book: Record, reserved: int, gross: int, net: int) -> None:
+    """Write the equity (cash and every holding at its mark), the highest so far, the exposure, and the mode they demand.
+
+    The exposure, gross and net: holdings at their marks, quiet ones among them, those elsewhere at cost, and working
+    entries. For a minute in which nothing is decided this is all of it.
+
+    Args:
+        book: What it is written to.
+        reserved: Buying power that working entries hold.
+        gross: What the listed holdings are worth at their marks, whatever their side.
+        net: The same, long less short.
+    """
+    kept = book.elsewhere + book.quiet_worth
     book.reserved = reserved
-    book.gross = gross + reserved
-    book.net = net + reserved
-    book.equity = book.cash + net
+    book.gross = gross + kept + reserved
+    book.net = net + kept + reserved
+    book.equity = book.cash + net + kept
     book.peak_equity = max(book.peak_equity, book.equity)
+    book.mode = mode_by_orders(book, book.limits)
+    book.mode = mode_by_losses(book, book.limits)
 
 
 @compiled
@@ -238,16 +266,16 @@ def _uncross(book: Record, positions: Record, plans: Record, decisions: Record, 
     The sale is never held back. What is left to fill of the entry would be bought from ourselves.
     """
     found = 0
-    for k in range(book.holdings):
-        if _crossing_entry(positions[k], book, positions) > 0:
+    for k in range(listed(book)):
+        if _crossing_entry(positions[k], positions) > 0:
             found += 1
     if found == 0:
         return count
     for i in range(count - 1, -1, -1):
         decisions[i + found] = decisions[i]
     place = 0
-    for k in range(book.holdings):
-        shares = _crossing_entry(positions[k], book, positions)
+    for k in range(listed(book)):
+        shares = _crossing_entry(positions[k], positions)
         if shares > 0:
             _cancel(decisions[place], positions[k], _SELF_TRADE, shares, 0)
             _count_orders(book, plans[positions[k].strategy], max(1, positions[k].entry_orders))
@@ -256,12 +284,12 @@ def _uncross(book: Record, positions: Record, plans: Record, decisions: Record, 
 
 
 @compiled
-def _crossing_entry(position: Record, book: Record, positions: Record) -> int:
+def _crossing_entry(position: Record, positions: Record) -> int:
     """Shares that other strategies sell and that a working entry, which is not cancelled already, could buy."""
     if position.entering == 0 or position.cancelled != 0:
         return 0
     price = position.entry_limit if position.entry_limit > 0 else position.mark
-    return crossing(position.strategy, position.symbol, price, book, positions)
+    return crossing(position.strategy, position.next, price, positions)
 
 
 @compiled
@@ -349,20 +377,20 @@ def _consider(book: Record, entry: Record, positions: Record, plan: Record, deci
         decision.rule = _objection_by_holdings(decision, entry, price, attached, book, positions, plan)
     if decision.rule != 0:
         return
-    worth = value(entry.symbol, price, book, positions)
+    worth = value(entry, price, positions)
     size(decision, price, worth, entry, book, plan)
     if decision.verdict == _REFUSED:
         return
     rule = size_objection(decision, price, worth, entry, book)
     if rule == 0:
-        rule = repeat_objection(decision, twin_age(entry, decision.quantity, book, positions), book.limits)
+        rule = repeat_objection(decision, twin_age(entry, decision.quantity, book.now, positions), book.limits)
     if rule != 0:
         decision.rule = rule
         decision.verdict = _REFUSED
         decision.quantity = 0
         return
-    _reserve(book, entry, decision, price, positions)
-    position = positions[book.holdings - 1]
+    position = positions[listed(book)]
+    _reserve(book, entry, decision, price, position)
     _set_legs(position, decision, price, plan, book.limits.lot)
     position.stop_orders = attached * position.entry_orders
     # What is attached goes out with its entry, in one call, and is an order of its own from then on.
@@ -389,27 +417,26 @@ def _objection_by_holdings(
 
     Writes measure and limit.
     """
-    rule = _plan_objection(decision, entry, held(entry, book, positions), book, plan)
+    rule = _plan_objection(decision, entry, held(entry, positions), book, plan)
     if rule == 0:
-        met = crossing(entry.strategy, entry.symbol, price, book, positions)
+        met = crossing(entry.strategy, entry.held, price, positions)
         if attached > 0:
-            met += bought_below(entry, book, positions)
+            met += bought_below(entry, positions)
         if resting_targets(plan) > 0:
-            met += bought_above(entry, target_price(0, price, entry.stop, plan), book, positions)
+            met += bought_above(entry, target_price(0, price, entry.stop, plan), positions)
         rule = crossing_objection(decision, met)
     if rule == 0:
         # How many legs it has is known once it is sized; here they count as the most that it can have.
         buys = most_orders(plan)
         sales = attached * buys + resting_targets(plan)
-        side = open_on_fuller_side(entry.symbol, buys, sales, book, positions)
+        side = open_on_fuller_side(entry, buys, sales, positions)
         rule = open_orders_objection(decision, book.open_orders + buys + sales, side, book.limits)
     return rule
 
 
 @compiled
-def _reserve(book: Record, entry: Record, decision: Record, price: int, positions: Record) -> None:
+def _reserve(book: Record, entry: Record, decision: Record, price: int, position: Record) -> None:
     """Take a slot and buying power for an approved entry: both are freed by what happens to it, not before."""
-    position = positions[book.holdings]
     position.strategy = entry.strategy
     position.symbol = entry.symbol
     position.quantity = 0

@@ -117,6 +117,15 @@ def _each(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: An
             clear(outs[symbol])
 
 
+@compiled
+def first_of_another_minute(bars: Any, present: Any, minute: int) -> int:
+    """The place of the first bar [symbols] that came and is not of `minute`; -1: there is none."""
+    for symbol in range(bars.size):
+        if present[symbol] and bars[symbol].minute != minute:
+            return symbol
+    return -1
+
+
 Loop = Callable[[Any, Any, Any, Any, Any, Any, Any], None]
 """`loop(states, bars, present, days, params, outs, asides)`."""
 

@@ -5,8 +5,9 @@ means stays with the dataclass that declares it. Nothing here imports the compil
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields, replace
+from functools import cache
 from typing import Any, Final, TypeVar, get_type_hints
 
 import numpy as np
@@ -17,6 +18,10 @@ from trading_platform.domain.errors import InvalidInput
 _Values = TypeVar("_Values", bound=Any)
 
 _RECORD_FORMS: Final[Mapping[type, str]] = {int: "i8", float: "f8"}
+
+
+_types: Final[Callable[[type], dict[str, Any]]] = cache(get_type_hints)
+"""The types of a dataclass's fields: a sweep makes many of one dataclass, and working them out takes long."""
 
 
 def parameter(default: float, *, unit: str, low: float, high: float) -> Any:
@@ -33,7 +38,7 @@ def check(values: Any, *, where: str) -> None:
     Raises:
         InvalidInput: A value has the wrong type or lies outside its bounds (nan always does).
     """
-    types = get_type_hints(type(values))
+    types = _types(type(values))
     for item in fields(values):
         if "unit" not in item.metadata:
             continue
@@ -81,7 +86,7 @@ def record_type(values: type) -> np.dtype[Any]:
     Raises:
         InvalidInput: A field is neither `int` nor `float`.
     """
-    types = get_type_hints(values)
+    types = _types(values)
     forms: list[tuple[str, str]] = []
     for item in fields(values):
         form = _RECORD_FORMS.get(types[item.name])

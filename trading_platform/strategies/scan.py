@@ -17,7 +17,15 @@ from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.records import SESSION_MINUTES, day_t, out_t, step_bar_t
 from trading_platform.strategies.contract import Strategy
-from trading_platform.strategies.loops import BAD_LEVEL, BAD_LIMIT, BAD_STOP, GAVE_UP, aside_t, loops
+from trading_platform.strategies.loops import (
+    BAD_LEVEL,
+    BAD_LIMIT,
+    BAD_STOP,
+    GAVE_UP,
+    aside_t,
+    first_of_another_minute,
+    loops,
+)
 
 Records = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -125,7 +133,8 @@ class SessionFold:
         _check_end(self._minute + 1)
         bars = _checked(bars, step_bar_t, shape, "bars")
         present = _checked(present, np.dtype(np.bool_), shape, "marks of present bars")
-        _check_minutes(bars, present, self._minute)
+        if first_of_another_minute(bars, present, self._minute) >= 0:
+            _check_minutes(bars, present, self._minute)
         self._loops.each(self._states, bars, present, self._days, self._params, self._outs, self._asides)
         self._minute += 1
         return self._outs

@@ -43,7 +43,7 @@ GUARDS = {
     "at least one share": Guard(module="portfolio.exits", source="max(1, share_down(", without="max(0, share_down("),
     "loss": Guard(module="portfolio.kernel", source="book.mode = mode_by_losses(book, book.limits)", without="pass"),
     "progress": Guard(module="portfolio.exits", source="return risk > 0 and", without="return"),
-    "slots": Guard(module="portfolio.kernel", source="book.holdings += 1", without="book.holdings += 0"),
+    "exposure": Guard(module="portfolio.kernel", source="book.gross += position.entry_reserved", without="pass"),
     "half a tick": Guard(
         module="portfolio.exits",
         source="if float_from_price(seen.close) < level:",
@@ -590,8 +590,8 @@ BROKEN: dict[str, tuple[Callable[..., None], tuple[Guard, ...]]] = {
         (
             Guard(
                 module="portfolio.kernel",
-                source="managed = book.holdings if minutes_to_close(book) > 0 else 0",
-                without="managed = book.holdings if book.mode == 0 else 0",
+                source="managed = listed(book) if minutes_to_close(book) > 0 else 0",
+                without="managed = listed(book) if book.mode == 0 else 0",
             ),
         ),
     ),

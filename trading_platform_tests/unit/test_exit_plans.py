@@ -355,7 +355,7 @@ CASES = {
         before=held({"flat_from": 300}, {"resting_stop": 0, "entering": 1}, minute=389),
         reached=held({"flat_from": 300}, minute=388),
         lines=out("FLAT_BY"),
-        guard=kernel("book.holdings if minutes_to_close(book) > 0 else 0", "book.holdings"),
+        guard=kernel("listed(book) if minutes_to_close(book) > 0 else 0", "listed(book)"),
     ),
 }
 

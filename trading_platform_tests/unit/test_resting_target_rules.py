@@ -168,8 +168,8 @@ CASES = {
         then=["enter 0 refused OPEN_ORDERS 6/5"],
         guard=Guard(
             module="portfolio.in_symbol",
-            source="sales += positions[k].exit_orders + positions[k].stop_orders + positions[k].target_orders",
-            without="sales += positions[k].exit_orders + positions[k].stop_orders",
+            source="sales += other.exit_orders + other.stop_orders + other.target_orders",
+            without="sales += other.exit_orders + other.stop_orders",
         ),
     ),
     "14 another's entry at a target that rests": Case(
@@ -192,7 +192,7 @@ CASES = {
             WAITS | {"entry_limit": "10.99", "resting_stop": 30}, {"stop": "8.99", "limit": "9.99"}, plan=TOUCH
         ),
         then=["enter 0 refused SELF_TRADE 70/0"],
-        guard=kernel("met += bought_above(entry, target_price(0, price, entry.stop, plan), book, positions)", "pass"),
+        guard=kernel("met += bought_above(entry, target_price(0, price, entry.stop, plan), positions)", "pass"),
     ),
     "a target that is closed above": Case(
         this_side=holding(ON_CLOSE, seen={"close": "11.00"}),

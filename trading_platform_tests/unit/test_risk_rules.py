@@ -88,7 +88,7 @@ DUPLICATE = gate("if _is_repeat(age, limits):")
 REPEATED = gate("if _entries_left(entry, limits) == 0:")
 CROSSING = gate("if crossing > 0:")
 BOUGHT_BELOW = Guard(module="portfolio.in_symbol", source="if price <= entry.stop:", without="if False:")
-ATTACHED = kernel("met += bought_below(entry, book, positions)", "pass")
+ATTACHED = kernel("met += bought_below(entry, positions)", "pass")
 ON_CLOSE: Values = {"stop_on": TriggerOn.CLOSE}
 BARRED = gate("if entry.barred != 0:")
 SHAPE = gate("if shape & ~limits.shapes != 0:")
@@ -724,8 +724,8 @@ CASES = {
         guards=(
             Guard(
                 module="portfolio.in_symbol",
-                source="max(positions[k].quantity + positions[k].entering, positions[k].exiting)",
-                without="positions[k].quantity + positions[k].entering",
+                source="max(other.quantity + other.entering, other.exiting)",
+                without="other.quantity + other.entering",
             ),
         ),
         then="enter 100",
