@@ -74,11 +74,11 @@ def backtest(
 
     folder = columns_folder(data)
     everything = symbols == EVERYTHING
-    settings = _settings(
+    settings = settings_with_cash(
         {"data": None if folder is not None else data, "symbols": None if everything else symbols}, cash=cash
     )
     wanted = Wanted(
-        strategies=_chosen(named, profile, changes, settings),
+        strategies=chosen_strategies(named, profile, changes, settings),
         columns=folder,
         every_symbol=everything,
         first=date_of(first, "--from"),
@@ -108,7 +108,7 @@ def backtest(
     return _judged(done.result.set_aside)
 
 
-def _settings(market: Mapping[str, str | None], *, cash: str | None) -> "Settings":
+def settings_with_cash(market: Mapping[str, str | None], *, cash: str | None) -> "Settings":
     """The settings, with what the options say on top."""
     from trading_platform.config.load import read
     from trading_platform.config.logs import set_up_logging
@@ -121,7 +121,7 @@ def _settings(market: Mapping[str, str | None], *, cash: str | None) -> "Setting
     return settings
 
 
-def _chosen(
+def chosen_strategies(
     named: Sequence[str], profile: str | None, changes: Sequence[str], settings: "Settings"
 ) -> "tuple[Chosen, ...]":
     """The strategies that are named, or the active ones, each as it is configured, with the changes of the options."""
@@ -169,11 +169,12 @@ def _by_strategy(changes: Sequence[str], names: Sequence[str]) -> dict[str, dict
         name = name.strip()
         own = [one for one in names if name.startswith(f"{one}.")]
         for one in own or names:
-            found[one][name.removeprefix(f"{one}.") if own else name] = _value(name, text.strip())
+            found[one][name.removeprefix(f"{one}.") if own else name] = number_of(name, text.strip())
     return found
 
 
-def _value(name: str, text: str) -> float:
+def number_of(name: str, text: str) -> float:
+    """The number that an option gives for `name`. Raises `InvalidInput` for what is none."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from trading_platform.cli.backtest import _chosen as chosen_strategies
-from trading_platform.cli.backtest import _settings as settings_with_cash
-from trading_platform.cli.backtest import _value as number_of
+from trading_platform.cli.backtest import chosen_strategies, number_of, settings_with_cash
 from trading_platform.cli.options import EVERYTHING, columns_folder, date_of, json_option, print_json
 from trading_platform.domain.errors import InvalidInput
 

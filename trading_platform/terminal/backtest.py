@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trading_platform.backtest.bar_sources import BarSource, ProvidedBars, StoredBars
+from trading_platform.backtest.look_ahead import ExaminedBars
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.backtest.run import Terms, run_backtest, venue_of
 from trading_platform.config.settings import Settings
@@ -103,7 +104,12 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None], *, figur
             take = recorder.take
         with Bar() as bar:
             result = run_backtest(
-                source, terms, threads=wanted.threads, progress=bar.show, take=take, memory=wanted.memory
+                ExaminedBars(source, strategies),
+                terms,
+                threads=wanted.threads,
+                progress=bar.show,
+                take=take,
+                memory=wanted.memory,
             )
         say(headline(result, _title(wanted, source)))
         told = None
