@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trading_platform.cli import commands
+from trading_platform.domain.compiled import UNCOMPILED
 from trading_platform.domain.errors import InvalidInput
-from trading_platform_tests.factories.strategy_files import ENTER, source, write
+from trading_platform_tests.factories.strategy_files import ENTER, PEEK, source, write
 from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_checkout
 
 WEEK: Final = ("--from", "2024-06-24", "--to", "2024-07-05")
@@ -246,6 +247,29 @@ def test_a_step_that_does_not_compile_is_told_before_a_bar_is_read(run: Run, tmp
     result = run("backtest", str(mine), *years, fails=True)
     assert isinstance(result.exception, InvalidInput)
     assert "mine.py, line 19: the step does not compile" in str(result.exception)
+
+
+@pytest.mark.skipif(UNCOMPILED, reason="uncompiled code refuses an index past the end")
+@pytest.mark.parametrize("looks", [True, False], ids=["as it is", "control: not looked for"])
+def test_a_strategy_that_looks_ahead_is_refused_before_it_trades(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, looks: bool
+) -> None:
+    mine = write(tmp_path / "mine.py", source(PEEK))
+    words = ("backtest", str(mine), "--data", "simulated", "--symbols", "SIMA,SIMB", *WEEK, "--out", "out")
+    if not looks:
+        monkeypatch.setattr("trading_platform.terminal.backtest.ExaminedBars", lambda bars, _: bars)
+        run(*words)
+        assert summary(tmp_path / "out")["trades"] > 0
+        return
+    result = run(*words, fails=True)
+    assert isinstance(result.exception, InvalidInput)
+    assert "strategy mine: it looks beyond its session: it says entry 1" in str(result.exception)
+    assert "no index past the end" in str(result.exception)
+    assert result.stdout == ""
+    assert not list((tmp_path / "out").iterdir())
+    # The same file is looked at and trades where its parameter keeps to the profile.
+    run(*words, "--set", "minute=0")
+    assert summary(tmp_path / "out")["sessions"] == 9
 
 
 def test_too_little_memory_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:

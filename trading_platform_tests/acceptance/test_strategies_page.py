@@ -54,7 +54,7 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
 def typed(checkout: Checkout, command: str) -> str:
     """Type a line of the page; it must succeed. `cp` is the one other program."""
     words = shlex.split(command)
-    variables = {}
+    variables = {"COLUMNS": "200"}
     while "=" in words[0] and words[0].split("=")[0].isupper():
         name, _, value = words.pop(0).partition("=")
         variables[name] = value
@@ -62,7 +62,7 @@ def typed(checkout: Checkout, command: str) -> str:
         shutil.copy(checkout.folder / words[1], checkout.folder / words[2])
         return ""
     assert words[0] == "trading-platform", command
-    done = checkout.run(*words[1:], **{"COLUMNS": "200", **variables})
+    done = checkout.run(*words[1:], seconds=300, **variables)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

@@ -46,7 +46,7 @@ def random_columns(seed: int, symbols: int = 4, sessions: int = 3) -> RandomColu
     rng = np.random.default_rng(seed)
     shape = (symbols, sessions, SESSION_MINUTES)
     closes = np.round(50.0 + np.cumsum(rng.integers(-5, 6, shape) * 0.01, axis=2), 2)
-    opens = np.round(closes + rng.integers(-3, 4, shape) * 0.01, 2)
+    opens = np.asarray(np.round(closes + rng.integers(-3, 4, shape) * 0.01, 2), np.float64)
     highs, lows = np.maximum(opens, closes) + 0.01, np.minimum(opens, closes) - 0.01
     volumes = rng.integers(0, 5000, shape) * (rng.random(shape) > 0.02).astype(float)
     session_minutes = rng.choice([SESSION_MINUTES, SESSION_MINUTES, HALF_DAY, SESSION_MINUTES - 1], sessions)

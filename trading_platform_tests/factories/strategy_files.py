@@ -41,6 +41,19 @@ ENTER: Final = """
 """
 """Enters what costs more than 60 dollars, on the minute of its parameter."""
 
+PEEK: Final = """
+    state.bars += 1
+    if state.bars % 30 == 0 and day.volume_share[389 + params.minute] > bar.close * 1.001:
+        out.entry = 1
+        out.setup = 1
+        out.valid_bars = 1
+        out.stop = bar.close - 0.5
+"""
+"""Enters where the day will end higher: an index past the end of the volume profile lies the next day's prior close.
+
+With `minute` 0 it is the profile's own last number, and nothing is entered.
+"""
+
 
 def source(
     body: str = ENTER,

@@ -80,7 +80,7 @@ def long_record(
     for trade in finished:
         held[trade["entered"] : trade["left"]] = True
     gross = np.where(held, equity * draw.uniform(0.05, 0.6, slots), 0).astype(np.int64)
-    market = 450.0 * np.cumprod(1 + draw.normal(0.0004, 0.009, count))
+    market = np.asarray(450.0 * np.cumprod(1 + draw.normal(0.0004, 0.009, count)), np.float64)
     return TrackRecord(
         sessions=days,
         opening=100_000 * DOLLAR,

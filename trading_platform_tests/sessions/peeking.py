@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 from trading_platform.domain.compiled import compiled
 from trading_platform.domain.records import SESSION_MINUTES
@@ -36,7 +37,7 @@ def _numbers_at(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float64)(address), generate
+    return types.CPointer(types.float64)(address), generate  # type: ignore[no-untyped-call]  # it has no types
 
 
 @compiled

@@ -1,6 +1,5 @@
 """The look-ahead check: who sees the next day, or remembers outside the state, is found and named; who does not, passes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -14,7 +13,7 @@ from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import MarketData, MarketHours
 from trading_platform.domain.compiled import UNCOMPILED
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.marketdata.column_maker import make_columns
+from trading_platform.marketdata.column_maker import COLUMNS, bar_columns, make_columns
 from trading_platform.marketdata.columns import BarColumns
 from trading_platform.marketdata.provider import Market
 from trading_platform.strategies.contract import Strategy
@@ -100,17 +99,11 @@ def test_an_index_into_the_next_day_is_found_with_the_bar(columns: BarColumns) -
 @compiling
 def test_one_session_alone_shows_what_lies_in_the_next_row(columns: BarColumns) -> None:
     """The next record in memory is another symbol's then; it moves with the order of the symbols."""
-    one = replace(
-        columns,
-        sessions=columns.sessions[:1],
-        days=np.ascontiguousarray(columns.days[:, :1]),
-        **{
-            name: np.ascontiguousarray(getattr(columns, name)[:, :1])
-            for name in ("open", "high", "low", "close", "volume")
-        },
-    )
-    one.days["atr"][-1] = np.nan
-    one.days["prior_close"] = np.array([[1.0], [90.0], [1.0], [90.0]])
+    arrays = {name: np.ascontiguousarray(getattr(columns, name)[:, :1]) for name in COLUMNS}
+    days = np.ascontiguousarray(columns.days[:, :1])
+    days["atr"][-1] = np.nan
+    days["prior_close"] = np.array([[1.0], [90.0], [1.0], [90.0]])
+    one = bar_columns(columns.symbols, columns.sessions[:1], arrays, days)
     leak = look_ahead(with_values(place=NEXT_DAY), one)
     assert leak is not None
     assert "with the symbols in another order" in leak.what
@@ -166,11 +159,10 @@ class Told:
 
 
 @pytest.fixture
-def seeing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def seeing(monkeypatch: pytest.MonkeyPatch) -> None:
     from trading_platform.backtest import look_ahead as module
 
     monkeypatch.setattr(module, "_scan", Told(module._scan))
-    return None
 
 
 @pytest.mark.usefixtures("seeing")
