@@ -31,16 +31,17 @@ from trading_platform.domain.records import (
     working_t,
 )
 
-_FIRST_ROOM: Final = 4_096
+_FIRST_ROOM: Final = 32
+"""Little, for a sweep has hundreds of accounts: the pass says where it lacks, and there it is doubled."""
+_SYMBOLS_A_LIFE: Final = 4
 _ORDERS_A_LIFE: Final = 16
-_TOLD_A_LIFE: Final = 16
-"""What is not written takes no memory from the machine, so room is cheap."""
+_TOLD_A_LIFE: Final = 8
 
 
 def new_account(symbols: int, plans: Array, muted: Array, asides: Array, fees: Array) -> Account:
     """An account that holds nothing. `plans` and `muted` are [sets, strategies], `asides` [strategies, sessions]."""
     strategies = plans.shape[1]
-    lives = _FIRST_ROOM
+    lives = _FIRST_ROOM + symbols // _SYMBOLS_A_LIFE
     return Account(
         states=empty_records(1, pass_t),
         books=empty_records(1, book_t),
@@ -59,9 +60,12 @@ def new_account(symbols: int, plans: Array, muted: Array, asides: Array, fees: A
     )
 
 
-def new_desk(room: int | None = None) -> Desk:
-    """Room for a minute's work on so many positions, entries and orders; a usual number where it is not said."""
-    room = _FIRST_ROOM if room is None else room
+def new_desk(symbols: int) -> Desk:
+    """Room for a minute's work on so many symbols, most of which rest."""
+    return _desk(_FIRST_ROOM + symbols // _SYMBOLS_A_LIFE)
+
+
+def _desk(room: int) -> Desk:
     return Desk(
         bars=empty_records(1, bar_t),
         positions=_unwritten(room, position_t),
@@ -93,6 +97,11 @@ def new_told(sessions: int, entries: int) -> Told:
 def roomier_account(account: Account) -> Account:
     """The same account with twice the room for lives and orders."""
     return account._replace(lives=_twice(account.lives), orders=_twice(account.orders))
+
+
+def roomier_desk(desk: Desk) -> Desk:
+    """An empty one with twice the room."""
+    return _desk(2 * desk.places.size)
 
 
 def roomier_told(told: Told) -> Told:

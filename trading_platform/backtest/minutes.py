@@ -11,7 +11,7 @@ Belongs here: the order of things. What is done in each step is in the modules b
 from typing import Final
 
 from trading_platform.backtest.arrays import Account, Array, Desk, Market, Said, Told
-from trading_platform.backtest.codes import DONE, OVERSOLD, ROOM
+from trading_platform.backtest.codes import DONE, HELD, OVERSOLD, TOLD, WORK
 from trading_platform.backtest.dispatch import send
 from trading_platform.backtest.lives import book_fills, end_lives
 from trading_platform.backtest.openings import NEVER, close_session, note_mode, open_session
@@ -34,7 +34,7 @@ CHANGES_PER_LIFE: Final = 2 * (MAX_LEGS + 2)
 
 @compiled
 def run(market: Market, said: Said, account: Account, desk: Desk, told: Told) -> int:
-    """Run the block from where it stands. Returns `DONE`, `ROOM`, `LEVELS` or `OVERSOLD`."""
+    """Run the block from where it stands. Returns `DONE`, or why it stopped (`codes`)."""
     state = account.states[0]
     while state.session < state.sessions:
         if state.minute < 0:
@@ -47,8 +47,9 @@ def run(market: Market, said: Said, account: Account, desk: Desk, told: Told) ->
                 _pass_quietly(minute, account, told)
                 continue
             rows = _rows_of_minute(said, account)
-            if not _has_room(rows, account, desk, told):
-                return ROOM
+            code = _room(rows, account, desk, told)
+            if code != DONE:
+                return code
             if not _look(market, said, account, desk, told):
                 return OVERSOLD
             state.minute += 1
@@ -92,24 +93,25 @@ def _rows_of_minute(said: Said, account: Account) -> int:
 
 
 @compiled
-def _has_room(rows: int, account: Account, desk: Desk, told: Told) -> bool:
-    """Whether whatever a minute with so many signals may bring finds room."""
+def _room(rows: int, account: Account, desk: Desk, told: Told) -> int:
+    """`DONE` where whatever a minute with so many signals may bring finds room; else where room is lacking."""
     state = account.states[0]
     lives: int = state.lives + rows
     working: int = state.open_orders
     orders = rows * ORDERS_PER_ENTRY + state.lives * ORDERS_PER_LIFE
     sent = orders + state.lives * CHANGES_PER_LIFE
-    return (
-        state.decisions + DECISIONS_PER_HOLDING * (state.lives + 1) + rows <= told.decisions.size
-        and state.sent + sent <= told.sent.size
-        and state.executions + FILLS_PER_ORDER * working <= told.executions.size
-        and state.changes < told.changes.size
-        and state.orders_used + orders <= account.orders.size
-        and state.lives_used + rows <= account.lives.size
-        and lives <= desk.positions.size
-        and rows <= desk.entries.size
-        and working <= desk.matched.size
-    )
+    if (
+        state.decisions + DECISIONS_PER_HOLDING * (state.lives + 1) + rows > told.decisions.size
+        or state.sent + sent > told.sent.size
+        or state.executions + FILLS_PER_ORDER * working > told.executions.size
+        or state.changes >= told.changes.size
+    ):
+        return TOLD
+    if state.orders_used + orders > account.orders.size or state.lives_used + rows > account.lives.size:
+        return HELD
+    if lives > desk.positions.size or rows > desk.entries.size or working > desk.matched.size:
+        return WORK
+    return DONE
 
 
 @compiled
@@ -122,6 +124,9 @@ def _pass_quietly(until: int, account: Account, told: Told) -> None:
     book.holdings = state.lives
     book.quiet = state.lives
     _count_orders(account)
+    if state.lives == 0:
+        _stand_still(until, account, told)
+        return
     first = state.session * SESSION_MINUTES
     while state.minute < until:
         worth = 0
@@ -138,6 +143,25 @@ def _pass_quietly(until: int, account: Account, told: Told) -> None:
         told.cash[first + state.minute] = book.cash
         book.equity = equity
         state.minute += 1
+
+
+@compiled
+def _stand_still(until: int, account: Account, told: Told) -> None:
+    """The same where nothing is held or on order: all these minutes are alike."""
+    state, book = account.states[0], account.books[0]
+    cash: int = book.cash
+    if cash < state.worst_equity or cash > book.peak_equity:
+        mode = book.mode
+        book.quiet_worth = 0
+        weigh(book, 0, 0, 0)
+        state.worst_equity = book.equity
+        note_mode(mode, account, told)
+    first = state.session * SESSION_MINUTES
+    for bar in range(first + state.minute, first + until):
+        told.equity[bar] = cash
+        told.cash[bar] = cash
+    book.equity = cash
+    state.minute = until
 
 
 @compiled

@@ -7,7 +7,7 @@ Belongs here: the compiled steps around a session's minutes. What splits and div
 from typing import Final
 
 from trading_platform.backtest.arrays import Account, Market, Told
-from trading_platform.backtest.codes import DONE, LEVELS, ROOM
+from trading_platform.backtest.codes import DONE, LEVELS, TOLD
 from trading_platform.backtest.corporate_actions import adjust
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import SESSION_MINUTES
@@ -31,7 +31,7 @@ def open_session(market: Market, account: Account, told: Told) -> int:
                 return LEVELS
             place = life.next
     if state.adjustments + state.lives > told.adjustments.size or state.changes >= told.changes.size:
-        return ROOM
+        return TOLD
     state.minute = 0
     state.minutes = market.minutes[session]
     state.opens = market.session_opens[session]

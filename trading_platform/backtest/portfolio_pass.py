@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any, Final
+from itertools import islice
+from operator import lt
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from trading_platform.backtest.arrays import Account, Market, Said, Told
-from trading_platform.backtest.buffers import new_account, new_desk, new_told, roomier_account, roomier_told
-from trading_platform.backtest.codes import DONE, LEVELS, OVERSOLD
+from trading_platform.backtest.buffers import (
+    new_account,
+    new_desk,
+    new_told,
+    roomier_account,
+    roomier_desk,
+    roomier_told,
+)
+from trading_platform.backtest.codes import DONE, HELD, LEVELS, TOLD, WORK
 from trading_platform.backtest.hearing import Place, frozen, hear
 from trading_platform.backtest.minutes import run
 from trading_platform.backtest.results import OpenHolding, PassResult
@@ -146,7 +154,7 @@ class PortfolioPass:
         self._sets: dict[tuple[int, time], int] = {}
         self._plans: list[Any] = []
         self._muted: list[list[int]] = []
-        self._desk = new_desk()
+        self._desk = new_desk(len(self._symbols))
         self._last: datetime | None = None
         fees = empty_records(1, fee_schedule_t)
         fees[0] = fee_schedule(self._venue.fees)
@@ -181,13 +189,16 @@ class PortfolioPass:
         account = self._begin(signals, places, market)
         told = new_told(len(columns.sessions), said.bars.size)
         while (code := run(market, said, account, self._desk, told)) != DONE:
-            if code == OVERSOLD:
-                raise Inconsistent("the backtest sold more than it held")
             if code == LEVELS:
                 said = self._give_levels(columns, said, account)
+            elif code == TOLD:
+                told = roomier_told(told)
+            elif code == HELD:
+                account = roomier_account(account)
+            elif code == WORK:
+                self._desk = roomier_desk(self._desk)
             else:
-                account, told = roomier_account(account), roomier_told(told)
-                self._desk = new_desk(2 * len(self._desk.places))
+                raise Inconsistent("the backtest sold more than it held")
         self._account = account
         self._last = columns.sessions[-1].open
         return self._result(told, len(columns.sessions))
@@ -219,7 +230,7 @@ class PortfolioPass:
         names = [strategy.name for strategy in self._strategies]
         if len(set(names)) < len(names):
             raise InvalidInput(f"two of the strategies {', '.join(names)} have one name", where="backtest")
-        if any(first >= second for first, second in pairwise(self._symbols)):
+        if not all(map(lt, self._symbols, islice(self._symbols, 1, None))):
             raise InvalidInput(
                 "the symbols do not rise", where="backtest", mend="Give each symbol once, in the order of the alphabet"
             )
@@ -231,15 +242,16 @@ class PortfolioPass:
             raise InvalidInput(
                 f"signals of {len(signals)} strategies for an account of {len(self._strategies)}", where="signals"
             )
-        opens = [session.open for session in columns.sessions]
-        if not opens or (self._last is not None and opens[0] <= self._last) or opens != sorted(set(opens)):
+        days = columns.sessions
+        if not days or (self._last is not None and days[0].open <= self._last) or not _times(_Same(days)).rising:
             raise InvalidInput(
                 "the sessions do not follow each other", where="bars", mend="Give later sessions, oldest first"
             )
 
     def _market(self, columns: BarColumns, actions: Sequence[CorporateAction]) -> Market:
         shape = len(columns.symbols), len(columns.sessions) * SESSION_MINUTES
-        facts = [_facts(session.open, session.close) for session in columns.sessions]
+        times = _times(_Same(columns.sessions))
+        sets = np.array([self._plan_set(minutes, clock) for minutes, clock in times.kinds], np.int64)
         return Market(
             opens=frozen(columns.open).reshape(shape),
             highs=frozen(columns.high).reshape(shape),
@@ -247,9 +259,9 @@ class PortfolioPass:
             closes=frozen(columns.close).reshape(shape),
             volumes=frozen(columns.volume).reshape(shape),
             days=as_records(frozen(columns.days)),
-            minutes=np.array([minutes for minutes, _, _ in facts], np.int64),
-            session_opens=np.array([opens for _, opens, _ in facts], np.int64),
-            plan_sets=np.array([self._plan_set(minutes, clock) for minutes, _, clock in facts], np.int64),
+            minutes=times.minutes,
+            session_opens=times.opens,
+            plan_sets=sets[times.kind],
             actions=_action_records(actions, len(columns.sessions), len(columns.symbols)),
         )
 
@@ -328,11 +340,46 @@ class PortfolioPass:
         )
 
 
-@lru_cache(maxsize=8192)
-def _facts(opens: datetime, closes: datetime) -> tuple[int, int, time]:
-    """Bars, open in seconds since 1970, and the exchange clock time of the open."""
-    minutes = Session(day=opens.date(), open=opens, close=closes).minutes
-    return minutes, int(opens.timestamp()), opens.astimezone(EXCHANGE_ZONE).time()
+class _Same:
+    """The sessions of a block as a key by which they are the same only as one object: to compare them takes longer."""
+
+    __slots__ = ("sessions",)
+
+    def __init__(self, sessions: tuple[Session, ...]) -> None:
+        self.sessions = sessions
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.sessions is other.sessions
+
+    def __hash__(self) -> int:
+        return id(self.sessions)
+
+
+class _Times(NamedTuple):
+    """When the sessions of a block are."""
+
+    minutes: npt.NDArray[np.int64]  # bars of each
+    opens: npt.NDArray[np.int64]  # seconds since 1970
+    kind: npt.NDArray[np.int64]  # of each, its place in:
+    kinds: tuple[tuple[int, time], ...]  # bars, and the exchange clock time of the open
+    rising: bool
+
+
+@lru_cache(maxsize=16)
+def _times(block: _Same) -> _Times:
+    """Worked out once for all accounts of a sweep."""
+    kinds: dict[tuple[int, time], int] = {}
+    kind = [
+        kinds.setdefault((one.minutes, one.open.astimezone(EXCHANGE_ZONE).time()), len(kinds)) for one in block.sessions
+    ]
+    opens = [one.open for one in block.sessions]
+    return _Times(
+        minutes=np.array([one.minutes for one in block.sessions], np.int64),
+        opens=np.array([int(moment.timestamp()) for moment in opens], np.int64),
+        kind=np.array(kind, np.int64),
+        kinds=tuple(kinds),
+        rising=all(map(lt, opens, islice(opens, 1, None))),
+    )
 
 
 def _kept(array: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:

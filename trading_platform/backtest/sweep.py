@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
@@ -35,8 +36,11 @@ from trading_platform.strategies.contract import Strategy
 MOST_SETTINGS: Final = 100_000
 
 _ACCOUNT_BYTES: Final = 2**20
-_SYMBOL_BYTES: Final = 512
+_SYMBOL_BYTES: Final = 1024
 """What the account of one setting takes, about."""
+
+_BARS_A_THREAD: Final = 400_000
+"""On fewer, an account is so soon done that threads would wait for the interpreter more than they gain."""
 
 _SCALE_OUT: Final = re.compile(r"exit_plan\.scale_outs\.([1-9]\d*)\.(fraction|target)")
 
@@ -214,7 +218,11 @@ class _Block:
             return
         for group in shared:
             said = self._scan(group[0].strategy, workers)
-            list(pool.map(lambda setting, said=said: self._trade(setting, said), group))
+            if self.columns.close.size < _BARS_A_THREAD:
+                for setting in group:
+                    self._trade(setting, said)
+            else:
+                list(pool.map(partial(self._trade, said=said), group))
 
     def _alone(self, group: Sequence[_Setting]) -> None:
         said = self._scan(group[0].strategy, 1)

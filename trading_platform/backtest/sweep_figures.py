@@ -163,12 +163,17 @@ class Tally:
 
 
 def _after(kept: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if not kept.size:
+        # Putting nothing before it takes longer than all else here.
+        return as_records(np.array(np.asarray(new).view(np.ndarray)))
     return as_records(np.concatenate([np.asarray(one).view(np.ndarray) for one in (kept, new)]))
 
 
 def _still_open(records: npt.NDArray[Any], since: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """Those of trades that are open, by the bar in which each symbol's began."""
     plain = np.asarray(records).view(np.ndarray)
+    if not plain.size:
+        return as_records(plain)
     return as_records(plain[plain["bar"] >= since[plain["symbol"]]])
 
 

@@ -43,6 +43,8 @@ def round_trips(results: Sequence[PassResult], *, strategies: int, symbols: int)
     count = fold_round_trips(executions, causes, adjustments, places, trades, held)
     found = np.asarray(trades).view(np.ndarray)[:count]
     done = held[:count] == 0
+    if done.all():
+        return RoundTrips(finished=found, unfinished=found[:0])
     return RoundTrips(finished=found[done], unfinished=found[~done])
 
 
