@@ -55,8 +55,9 @@ def halt(*, reason: str, book: str | None, as_json: bool) -> None:
     if as_json:
         print_json(plain(done))
         return
+    said = "Entries were halted already" if before else "Entries are halted"
     click.echo(
-        f"Entries {'were' if before else 'are'} halted {'already ' if before else ''}in book {ledger.book} (command {done.id}, by {done.who}: {done.reason}). "
+        f"{said} in book {ledger.book} (command {done.id}, by {done.who}: {done.reason}). "
         "The next cycle cancels those that are open; exits go on. To end it: trading-platform resume --reason WHY"
     )
 

@@ -35,8 +35,10 @@ ROUNDS: Final = 400
 """So often at most it is looked whether everything is done: more often than a session has minutes."""
 
 _BETWEEN_MINUTES: Final = timedelta(seconds=90)
-_BETWEEN_SIMULATED_MINUTES: Final = timedelta(seconds=5)
 """A job takes the book for a moment each minute: who has given it back so lately will take it again."""
+
+_BETWEEN_SIMULATED_MINUTES: Final = timedelta(seconds=5)
+"""The same where one minute follows the other at once."""
 
 Pause = Callable[[tuple[str, ...]], bool]
 

@@ -44,8 +44,6 @@ from trading_platform.orders.standing import Standing, is_sale, standing
 ATTEMPTS: Final = 5
 """How often one command has the same done again after a broker has refused it."""
 
-_UNCONFIGURED: Final = "is not configured"
-
 _PASSES: Final = 5
 """Cancel entries, cancel what they leave, sell, sell a remainder, look."""
 
@@ -91,6 +89,7 @@ class Clearing:
         self._ledger, self._routes, self._clock, self._calendar = ledger, routes, clock, calendar
         self._outbox, self._reconciler = outbox, reconciler
         self._why: dict[str, str] = {}
+        self._unreachable: set[str] = set()
         self._tried: set[str] = set()
 
     def obey(self, day: date, hold: Callable[[], Ownership], reconciled: Reconciled) -> Cleared:
@@ -106,17 +105,17 @@ class Clearing:
         found = standing(self._ledger, day)
         self._tried = set()
         for _ in range(_PASSES):
-            self._why = {}
+            self._why, self._unreachable = {}, set()
             if not found.commands or not self._pass(found, hold, reconciled):
                 break
             reconciled = _together(reconciled, self._reconciler.run(hold(), entering=False, hold=hold))
             found = standing(self._ledger, day)
-        left = tuple(self._left(found))
+        left = dict(self._left(found))
         return Cleared(
             reconciled=reconciled,
             commands=found.commands,
-            left=left,
-            out_of_reach=bool(left) and all(_UNCONFIGURED in one for one in left),
+            left=tuple(left.values()),
+            out_of_reach=bool(left) and left.keys() <= self._unreachable,
         )
 
     def _pass(self, found: Standing, hold: Callable[[], Ownership], reconciled: Reconciled) -> bool:
@@ -152,7 +151,8 @@ class Clearing:
                 continue
             venue = self._venue(order, found)
             if not self._routes.has(venue):
-                self._why[intent.id] = f"{venue} {_UNCONFIGURED}"
+                self._why[intent.id] = f"{venue} is not configured"
+                self._unreachable.add(intent.id)
             elif order.state in _DOUBTFUL:
                 self._why[intent.id] = "its outcome is not known yet"
             elif intent.parent in entries:
@@ -185,8 +185,10 @@ class Clearing:
         configured = self._routes.has(venue)
         shown = self._shown(venue) if configured and venue not in reconciled.report.away else None
         if shown is None:
-            why = f"{venue} does not answer" if configured else f"{venue} {_UNCONFIGURED}"
+            why = f"{venue} does not answer" if configured else f"{venue} is not configured"
             self._why |= {_key(one): why for one in wanted}
+            if not configured:
+                self._unreachable |= {_key(one) for one in wanted}
             return
         orders = [one for one in found.orders if self._venue(one, found) == venue]
         free = {one.symbol: shown.held[one.symbol] - _on_sale(orders, one.symbol) for one in wanted}
@@ -316,20 +318,20 @@ class Clearing:
         last = self._ledger.last_session()
         return last.session if last is not None else exchange_day(command.at)
 
-    def _left(self, found: Standing) -> Iterator[str]:
+    def _left(self, found: Standing) -> Iterator[tuple[str, str]]:
+        """What is left, an order's id or a holding's key, and a sentence on it."""
         for order in found.orders:
             intent = order.intent
             if found.cancelling(order):
                 left = intent.quantity - order.filled
-                yield _because(
-                    f"the {intent.kind} {intent.id} of {intent.strategy} for {left} {intent.symbol} is {order.state}",
-                    self._why.get(intent.id, ""),
-                )
+                said = f"the {intent.kind} {intent.id} of {intent.strategy} for {left} {intent.symbol} is {order.state}"
+                yield intent.id, _because(said, self._why.get(intent.id, ""))
         for position in found.held:
             if found.selling(position):
                 on_sale = found.exiting(position)
                 why = f"{on_sale} of them are on sale" if on_sale else self._why.get(_key(position), "")
-                yield _because(f"{position.strategy} holds {position.quantity} {position.symbol}", why)
+                said = f"{position.strategy} holds {position.quantity} {position.symbol}"
+                yield _key(position), _because(said, why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
