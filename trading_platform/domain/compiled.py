@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numba.core.caching
 import numba.core.event
 import numpy as np
 import numpy.typing as npt
@@ -84,10 +85,31 @@ def _load_without_linear_algebra() -> None:
         del sys.modules["scipy"]
 
 
+class FilesByModule(numba.core.caching.UserProvidedCacheLocator):
+    """Where numba finds a function's machine code: also by its module's name, which that code holds.
+
+    Numba itself goes by the source file alone. A strategy's file that is once run as a file and once imported under a name
+    of its own would find code that names a module which is not there.
+    """
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]  # numba has no types
+        self._module = py_func.__module__
+
+    def get_disambiguator(self) -> str:
+        """What tells functions of one name apart: the line, and the module."""
+        return f"{self._lineno}-{hashlib.sha256(self._module.encode()).hexdigest()[:12]}"
+
+    def ensure_cache_path(self) -> None:
+        """Make the folder; that it can be written was seen when it was chosen."""
+        Path(self._cache_path).mkdir(parents=True, exist_ok=True)
+
+
 _load_without_linear_algebra()
 _CACHE: Final = _compiled_folder()
 if _CACHE is not None:
-    numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # the same
+    numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]  # numba fills it at import
+    numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{FilesByModule.__name__}"  # type: ignore[attr-defined]  # the same
 
 
 class _InterruptsWait(numba.core.event.Listener):

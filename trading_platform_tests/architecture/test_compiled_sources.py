@@ -20,7 +20,7 @@ def compiled_modules() -> Iterator[tuple[str, ast.Module]]:
         tree = ast.parse(source.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
         marks = [mark for function in functions for mark in function.decorator_list]
-        if any(isinstance(mark, ast.Name) and mark.id == "compiled" for mark in marks):
+        if any(isinstance(mark, ast.Name) and mark.id.startswith("compiled") for mark in marks):
             yield ".".join(("trading_platform", *source.relative_to(PACKAGE).with_suffix("").parts)), tree
 
 
