@@ -13,7 +13,7 @@ from trading_platform.defs.assets import SPECS
 from trading_platform.defs.jobs import market_session, session_close_job, session_open
 from trading_platform.defs.partitions import sessions_partitions
 from trading_platform.defs.research import SPECS as RESEARCH
-from trading_platform.defs.research import backtest, backtest_sweep
+from trading_platform.defs.research import backtest, backtest_month, backtest_sweep
 from trading_platform.defs.resources import CLOCK, DESK, system_clock, trading_desk
 from trading_platform.defs.schedules import trading_day_schedules
 from trading_platform.defs.session_assets import session_assets
@@ -30,7 +30,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None, settings: Settings | 
     close = session_close_job(made)
     return dg.Definitions(
         assets=[*SPECS, *made, *RESEARCH],
-        jobs=[session_open, market_session, close, backtest, backtest_sweep],
+        jobs=[session_open, market_session, close, backtest, backtest_month, backtest_sweep],
         schedules=trading_day_schedules(settings, calendar, close),
         # All ops of a run share one process, and hand on what lives in it.
         resources={

@@ -1,4 +1,4 @@
-"""The partitions: one for each session of the calendar, and none for a holiday.
+"""The partitions: one for each session of the calendar, and none for a holiday; for backtests of a long range, months.
 
 Symbols are inside a partition: a key for each of both would be far more than Dagster is made for.
 """
@@ -15,6 +15,9 @@ from trading_platform.domain.errors import InvalidInput
 FIRST_PARTITION: Final = date(2010, 1, 4)
 """Earlier sessions can be traded, but have no partition: a list of all since 1990 would be mostly empty."""
 
+MONTHS: Final = dg.MonthlyPartitionsDefinition(start_date="1990-01-01", timezone=EXCHANGE_ZONE.key, end_offset=1)
+"""The months of a backtest that is shared out, the present one included."""
+
 _SATURDAY: Final = 5
 
 
@@ -29,6 +32,12 @@ def sessions_partitions(calendar: ExchangeCalendar) -> dg.TimeWindowPartitionsDe
         exclusions=_holidays(calendar),
         end_offset=1,
     )
+
+
+def days_of_month(key: str) -> tuple[date, date]:
+    """The first and last day of a partition of `MONTHS`."""
+    window = MONTHS.time_window_for_partition_key(key)
+    return window.start.date(), window.end.date() - timedelta(days=1)
 
 
 def partition_of(day: date, *, today: date) -> str:

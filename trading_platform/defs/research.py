@@ -1,7 +1,7 @@
-"""The research jobs: a backtest with its report, and a sweep whose combinations are shared out among processes or pods.
+"""The research jobs: a backtest with its report, one by month, and a sweep that is shared out among processes or pods.
 
-A backtest is one account over one range of sessions, which nothing can split; what fans out is a sweep, in groups of
-combinations. Each step imports what it works with only when it runs. What travels between the steps of a sweep are
+A backtest is one account over one range of sessions, which nothing can split. What fans out is a sweep, in groups of
+combinations, and a long range, in months that each begin with the opening cash and nothing held. Each step imports what it works with only when it runs. What travels between the steps of a sweep are
 values, through files that all of them can reach; so can they the bars and the table.
 
 Belongs here: the ops, the jobs, and what their assets tell. Research itself is `backtest`'s, the forms `research_forms`.
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from trading_platform.defs.partitions import MONTHS, days_of_month
 from trading_platform.defs.processes_or_pods import processes_or_pods
 from trading_platform.defs.research_forms import (
     BacktestForm,
@@ -32,10 +33,17 @@ from trading_platform.defs.said import plain_failures
 from trading_platform.domain.errors import InvalidInput
 
 BACKTEST: Final = dg.AssetKey(["research", "backtest"])
+MONTH: Final = dg.AssetKey(["research", "backtest_by_month"])
 SWEEP: Final = dg.AssetKey(["research", "sweep"])
 SPECS: Final = (
     dg.AssetSpec(
         BACKTEST, description="The newest backtest's figures, with its tear sheet and curve.", group_name="research"
+    ),
+    dg.AssetSpec(
+        MONTH,
+        description="A backtest of each month, on an account of its own: the newest one's figures.",
+        group_name="research",
+        partitions_def=MONTHS,
     ),
     dg.AssetSpec(SWEEP, description="The newest sweep's combinations, the best first.", group_name="research"),
 )
@@ -53,7 +61,10 @@ Group = dict[str, list[float]]
 
 @dg.op(description="Trade the strategies over the bars, and write the report.")
 def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
-    """One account over all sessions, with the decisions of a paper session; its report is an asset."""
+    """One account over all sessions, with the decisions of a paper session; its report is an asset.
+
+    In a run of a month the account is one over the sessions of that month.
+    """
     from trading_platform.backtest.benchmark import benchmark_of
     from trading_platform.backtest.look_ahead import ExaminedBars
     from trading_platform.backtest.report import make_folder, write_report
@@ -63,6 +74,9 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
     with plain_failures():
         settings = settings_of(config)
         terms = terms_of(strategies_of(config, settings), settings)
+        month = context.partition_key if context.has_partition_key else None
+        if month is not None:
+            config = config.within(*days_of_month(month), month)
         source = bars_of(config, settings)
         symbol = config.benchmark.strip().upper()
         if symbol:
@@ -81,7 +95,8 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
             told = write_report(folder, result, recorder, described(terms, settings, source, config), benchmark)
     for warning in told["warnings"]:
         context.log.warning("%s", warning)
-    context.log_event(dg.AssetMaterialization(asset_key=BACKTEST, metadata=_said(folder, told)))
+    key = BACKTEST if month is None else MONTH
+    context.log_event(dg.AssetMaterialization(asset_key=key, partition=month, metadata=_said(folder, told)))
 
 
 @dg.op(
@@ -162,6 +177,17 @@ def rank_sweep(context: dg.OpExecutionContext, plan: Any, groups: Any) -> None:
 )
 def backtest() -> None:
     """Trade and report."""
+    run_backtest()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    partitions_def=MONTHS,
+    tags=_LIMIT,
+    description="A long range, shared out: a backtest of each month, on an account of its own. A backfill runs many.",
+)
+def backtest_month() -> None:
+    """Trade and report a month."""
     run_backtest()
 
 

@@ -60,6 +60,22 @@ class BacktestForm(BarsForm):
     benchmark: str = Field(default="", description="A symbol of the same data to compare with.")
     out: str = Field(default="", description="The report's folder; left out, one of the run's own in the data folder.")
 
+    def within(self, first: date, last: date, name: str) -> "BacktestForm":
+        """The same from `first` to `last`, as far as the form's own days go, its folder one of that name in the form's.
+
+        Raises `InvalidInput` where none of these days is left.
+        """
+        since, until = day_of(self.first, "first"), day_of(self.last, "last")
+        start, end = max(first, since or first), min(last, until or last)
+        if end < start:
+            raise InvalidInput(
+                f"{name} lies outside of the form's days",
+                where="first" if since is not None and since > last else "last",
+                mend=f"Let first and last leave some of {first} to {last}, or leave them out",
+            )
+        out = str(Path(self.out) / name) if self.out else ""
+        return self.model_copy(update={"first": start.isoformat(), "last": end.isoformat(), "out": out})
+
 
 class SweepForm(BarsForm):
     """A sweep: every combination of some values, in groups that run beside each other."""

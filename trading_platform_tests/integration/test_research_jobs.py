@@ -13,7 +13,7 @@ from trading_platform.backtest.sweep import combinations, sweep
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.defs.build import build_defs
 from trading_platform.defs.processes_or_pods import processes_or_pods
-from trading_platform.defs.research import BACKTEST, SWEEP, backtest_sweep, shared_out
+from trading_platform.defs.research import BACKTEST, MONTH, SWEEP, backtest_sweep, shared_out
 from trading_platform.defs.research_forms import SweepForm, bars_of, grid_of, settings_of, strategy_of, terms_of
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.marketdata.column_import import import_columns
@@ -46,11 +46,18 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
         yield made
 
 
-def run(instance: dg.DagsterInstance, job: str, op: str, **form: Any) -> dg.ExecuteInProcessResult:
+def run(
+    instance: dg.DagsterInstance, job: str, op: str, month: str | None = None, **form: Any
+) -> dg.ExecuteInProcessResult:
     return (
         build_defs()
         .resolve_job_def(job)
-        .execute_in_process(instance=instance, run_config={"ops": {op: {"config": form}}, **LOUD}, raise_on_error=False)
+        .execute_in_process(
+            instance=instance,
+            run_config={"ops": {op: {"config": form}}, **LOUD},
+            raise_on_error=False,
+            partition_key=month,
+        )
     )
 
 
@@ -97,6 +104,43 @@ def test_a_backtest_leaves_a_report_and_tells_its_figures(
     folder = Path(told(instance, BACKTEST)["folder"])
     assert folder == tmp_path / "data" / "research" / again.run_id
     assert (folder / "trades.csv").read_bytes() == (out / "trades.csv").read_bytes()
+
+
+def test_a_month_of_a_long_range_is_a_backtest_of_that_month(
+    instance: dg.DagsterInstance, columns: Path, tmp_path: Path
+) -> None:
+    form = {"strategies": [QUIET], "provider": "columns", "folder": str(columns)}
+    out = tmp_path / "months"
+    for month in ("2024-06-01", "2024-07-01"):
+        done = run(instance, "backtest_month", "run_backtest", month, out=str(out), **form)
+        assert done.success, failures(done)
+    alone = run(instance, "backtest", "run_backtest", first="2024-07-01", out=str(tmp_path / "july"), **form)
+    assert alone.success, failures(alone)
+    assert (out / "2024-07-01" / "trades.csv").read_bytes() == (tmp_path / "july" / "trades.csv").read_bytes()
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in sorted(out.iterdir())]
+    assert [(one["first"], one["last"]) for one in summaries] == [
+        ("2024-06-26", "2024-06-28"),
+        ("2024-07-01", "2024-07-03"),
+    ]
+    assert [one["opening"] for one in summaries] == [100_000, 100_000]
+    assert instance.get_materialized_partitions(MONTH) == {"2024-06-01", "2024-07-01"}
+    assert told(instance, MONTH)["profit"] == summaries[1]["profit"]
+
+
+@pytest.mark.parametrize(
+    ("month", "changes", "said"),
+    [
+        ("2024-06-01", {"first": "2024-07-01"}, "first: 2024-06-01 lies outside of the form's days"),
+        ("2024-07-01", {"last": "2024-06-28"}, "last: 2024-07-01 lies outside of the form's days"),
+        ("2024-08-01", {}, "2024-08"),
+    ],
+)
+def test_a_month_without_a_session_is_told(
+    instance: dg.DagsterInstance, columns: Path, month: str, changes: dict[str, Any], said: str
+) -> None:
+    form = {"strategies": [QUIET], "provider": "columns", "folder": str(columns), **changes}
+    (failure,) = failures(run(instance, "backtest_month", "run_backtest", month, **form)).values()
+    assert said in failure
 
 
 @pytest.mark.parametrize(
