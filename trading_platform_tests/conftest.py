@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from trading_platform.ledger.embedded import LocalServer
+    from trading_platform_tests.sessions.served_five import Ui
 
 # A test with one of these may be skipped anywhere: what it needs is not the machine's to give.
 MAY_BE_SKIPPED = ("internet", "broker_account")
-# A session over real bars takes a minute or two to run, and these modules look at the same one.
-SHARE_A_SESSION = frozenset({"test_backtest_of_a_real_session.py", "test_job_equals_cycle.py", "test_real_session.py"})
+# What takes a minute or two to run is run once for all modules that look at it, in this order.
+SHARED = (
+    ("test_backtest_of_a_real_session.py", "test_job_equals_cycle.py", "test_real_session.py"),
+    ("test_five_sessions.py", "test_dagster_ui.py"),
+)
+SHARING = {module: (group, place) for group, some in enumerate(SHARED) for place, module in enumerate(some)}
 WITH_A_LEDGER = "with_a_ledger"
 LONGEST_FIRST = ("browser", "acceptance", "faults", "integration")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -96,6 +101,20 @@ def lean_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def five_sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:
+    """The demo of five sessions, with its UI."""
+    from trading_platform_tests.sessions.console import new_checkout
+    from trading_platform_tests.sessions.served_five import five_sessions_served
+
+    checkout = new_checkout(tmp_path_factory.mktemp("checkout"))
+    try:
+        with five_sessions_served(checkout) as served:
+            yield served
+    finally:
+        checkout.server.stop()
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Path:
     """A Chromium that Playwright can drive: the system's, or the one that Playwright has downloaded."""
     for name in BROWSERS:
@@ -119,7 +138,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             module = nodeid.partition("::")[0].rpartition("/")[2]
-            return "shared" if module in SHARE_A_SESSION else module
+            return f"shared {SHARING[module][0]}" if module in SHARING else module
 
     return ByModule(config, log)
 
@@ -132,10 +151,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[bool, bool, int]:
+def _turn(item: pytest.Item) -> tuple[bool, tuple[int, int], int]:
     folder = item.path.parent.name
     rank = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
-    return item.get_closest_marker("waits") is None, item.path.name not in SHARE_A_SESSION, rank
+    return item.get_closest_marker("waits") is None, SHARING.get(item.path.name, (len(SHARED), 0)), rank
 
 
 @pytest.hookimpl(wrapper=True)

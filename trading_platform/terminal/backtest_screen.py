@@ -11,8 +11,10 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from trading_platform.backtest.minutes import run
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.domain.clock import SystemClock
+from trading_platform.domain.compiled import is_kept
 from trading_platform.domain.money import cents, dollars_from_units
 from trading_platform.performance.round_trips import net_profits
 
@@ -22,7 +24,7 @@ _DASH: Final = "-"
 
 
 class Bar:
-    """A progress bar with an estimate on the stream for errors, where that is a terminal."""
+    """A progress bar with an estimate on the stream for errors, where that is a terminal; and what it waits for at first."""
 
     def __init__(self) -> None:
         self._clock = SystemClock()
@@ -31,6 +33,8 @@ class Bar:
         self._show: Callable[[int, int], None] | None = None
 
     def __enter__(self) -> Self:
+        if sys.stderr.isatty() and not is_kept(run):
+            sys.stderr.write("Compiling, once for this version: half a minute\n")
         return self
 
     def __exit__(self, *_: object) -> None:

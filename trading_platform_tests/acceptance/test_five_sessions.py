@@ -11,8 +11,9 @@ import pytest
 from trading_platform.ledger.embedded import LEDGER
 from trading_platform.ledger.ledger import Ledger
 from trading_platform_tests.sessions.books import exchange_result, repeated_orders, traded
-from trading_platform_tests.sessions.console import Checkout, new_checkout
-from trading_platform_tests.sessions.five import DAYS, MINUTES, run_five, write_settings
+from trading_platform_tests.sessions.console import Checkout
+from trading_platform_tests.sessions.five import DAYS, MINUTES, write_settings
+from trading_platform_tests.sessions.served_five import Ui
 
 JOBS = {"session_open": 5, "market_session": 5 * MINUTES, "session_close": 5}
 ASSETS = ("reconciliation", "bars", "signals", "decisions", "orders", "fills", "positions", "pnl", "performance")
@@ -25,10 +26,8 @@ class Five:
 
 
 @pytest.fixture(scope="module")
-def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Five]:
-    checkout = new_checkout(tmp_path_factory.mktemp("checkout"))
-    yield Five(checkout=checkout, figures=run_five(checkout))
-    checkout.server.stop()
+def five(five_sessions: Ui) -> Five:
+    return Five(checkout=five_sessions.checkout, figures=five_sessions.checkout.summary)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Page, Response, expect
 
-from trading_platform_tests.browser.served_demo import Ui
+from trading_platform_tests.sessions.served_five import Ui
 
 PATIENCE: Final = 60_000
 """A page of Dagster's asks several times for what it shows; on a busy machine it takes a while. Milliseconds."""

@@ -5,7 +5,6 @@ pages, never Dagster's own markup. Each page is kept as a picture in the test's 
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -28,9 +27,8 @@ from trading_platform_tests.browser.dagster_pages import (
     runs_listed,
     visible,
 )
-from trading_platform_tests.browser.served_demo import Ui, five_sessions_served
-from trading_platform_tests.sessions.console import new_checkout
 from trading_platform_tests.sessions.five import DAYS, MINUTES
+from trading_platform_tests.sessions.served_five import Ui
 
 OPS: Final = ("fetch_market_data", "evaluate_strategies", "validate_risk", "place_orders")
 MINUTE_ASSETS: Final = ("bars", "signals", "decisions", "orders", "fills", "positions", "pnl", "equity")
@@ -52,13 +50,8 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    checkout = new_checkout(tmp_path_factory.mktemp("checkout"))
-    try:
-        with five_sessions_served(checkout) as served:
-            yield served
-    finally:
-        checkout.server.stop()
+def ui(five_sessions: Ui) -> Ui:
+    return five_sessions
 
 
 def test_the_run_of_a_minute_shows_its_four_ops(ui: Ui, page: Page, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from trading_platform_tests.faults.campaign_verdict import is_double_or_loss
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEED = 20_131_009
-SCHEDULES = 36
+SCHEDULES = 24
 UNTIL = 600
 """A campaign without a guard ends with the first double or loss, long before so many schedules."""
 

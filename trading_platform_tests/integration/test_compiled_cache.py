@@ -22,8 +22,9 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
+from trading_platform.domain.compiled import is_kept
 from trading_platform.domain.records import SESSION_MINUTES, day_t
-from trading_platform.strategies.column_loop import held_in_registers
+from trading_platform.strategies.column_loop import count_by_bar, held_in_registers
 from trading_platform.strategies.column_scan import scan_columns, scan_entries
 from trading_platform.strategies.registry import load
 from trading_platform.strategies.set_aside import make_ready
@@ -31,7 +32,7 @@ from trading_platform.strategies.set_aside import make_ready
 strategies = [load("mine", file=Path(sys.argv[1])), load("vwap_reclaim")]
 columns = [np.full((2, 1, SESSION_MINUTES), 70.0)] * 5
 days, minutes = np.zeros((2, 1), day_t), np.full(1, SESSION_MINUTES)
-told, hits, misses = [], 0, 0
+told, hits, misses, kept = [], 0, 0, is_kept(count_by_bar)
 for strategy in strategies:
     make_ready(strategy)
     said = scan_columns(strategy, *columns, days, minutes, keep_levels=False)
@@ -40,7 +41,9 @@ for strategy in strategies:
     stats = held_in_registers(strategy.step).stats
     hits += sum(stats.cache_hits.values())
     misses += sum(stats.cache_misses.values())
-print(json.dumps({"told": told, "hits": hits, "misses": misses}))
+assert "scipy.linalg" not in sys.modules, "a short command would wait for it"
+assert is_kept(count_by_bar)
+print(json.dumps({"told": told, "hits": hits, "misses": misses, "kept": kept}))
 """
 
 IMPORTED = """
@@ -90,12 +93,12 @@ def cached(folder: Path) -> dict[str, int]:
 
 def test_only_what_has_changed_is_compiled_again(tmp_path: Path, run: Callable[..., dict[str, Any]]) -> None:
     first = run()
-    assert (first["hits"], first["misses"]) == (0, 2)
+    assert (first["hits"], first["misses"], first["kept"]) == (0, 2, False)
     after_first = cached(tmp_path)
     assert len([name for name in after_first if "_columns" in name]) > 1
 
     again = run()
-    assert (again["hits"], again["misses"]) == (2, 0)
+    assert (again["hits"], again["misses"], again["kept"]) == (2, 0, True)
     assert cached(tmp_path) == after_first
     assert again["told"] == first["told"] == [[69.0, 69.0], []]
 

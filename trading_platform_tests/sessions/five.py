@@ -1,9 +1,8 @@
 """Five short sessions in a row: a user's own strategy on the simulated market, through the demo as a person types it."""
 
-import json
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -32,10 +31,3 @@ def write_settings(checkout: Checkout) -> Path:
     path = checkout.folder / "settings.yaml"
     path.write_text(yaml.safe_dump(told))
     return path
-
-
-def run_five(checkout: Checkout) -> dict[str, Any]:
-    """`make demo SESSIONS=5` without the UI; returns its figures."""
-    done = checkout.run(*DEMO, "--no-ui", "--json", TRADING_PLATFORM_CONFIG=str(write_settings(checkout)))
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))

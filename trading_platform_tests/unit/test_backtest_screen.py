@@ -20,7 +20,8 @@ class Stream(io.StringIO):
         return self._looked_at
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, *, looked_at: bool, patience: float) -> str:
+def shown(monkeypatch: pytest.MonkeyPatch, *, looked_at: bool, patience: float, compiled: bool = True) -> str:
+    monkeypatch.setattr(backtest_screen, "is_kept", lambda _: compiled)
     stream = Stream(looked_at=looked_at)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(backtest_screen, "_PATIENCE", patience)
@@ -44,6 +45,12 @@ def test_nobody_and_a_short_run_see_no_bar(
     monkeypatch: pytest.MonkeyPatch, *, looked_at: bool, patience: float
 ) -> None:
     assert shown(monkeypatch, looked_at=looked_at, patience=patience) == ""
+
+
+def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = shown(monkeypatch, looked_at=True, patience=3_600.0, compiled=False)
+    assert said == "Compiling, once for this version: half a minute\n"
+    assert shown(monkeypatch, looked_at=False, patience=-1.0, compiled=False) == ""
 
 
 def test_a_table_has_its_names_to_the_left_and_its_numbers_to_the_right() -> None:

@@ -1,6 +1,10 @@
 """The command `demo`: what its broker means beside a configured one, and what a person reads after Ctrl-C."""
 
+import shlex
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,3 +55,23 @@ def test_after_an_interrupt_it_is_said_whether_it_can_go_on(
         main()
     assert ended.value.code == INTERRUPTED
     assert capsys.readouterr().err.strip().startswith(said)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_hands_its_words_on_to_the_command() -> None:
+    words = "SESSIONS=5 DATA=lean:a\\ folder SESSION=2024-07-03 SYMBOLS=A,B PROFILE=quiet BROKER=alpaca-local PORT=3001 UI=0 RESET=1"
+    checkout = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        ["make", "--dry-run", "demo", *shlex.split(words)], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    _, _, said = done.stdout.replace("\\\n", " ").rpartition("trading-platform ")
+    assert dict(zip(shlex.split(said)[1:-2:2], shlex.split(said)[2:-2:2], strict=True)) == {
+        "--data": "lean:a folder",
+        "--session": "2024-07-03",
+        "--symbols": "A,B",
+        "--sessions": "5",
+        "--profile": "quiet",
+        "--port": "3001",
+        "--broker": "alpaca-local",
+    }
+    assert shlex.split(said)[-2:] == ["--no-ui", "--reset"]
