@@ -3,7 +3,8 @@
 Each strategy gets loops of its own, in which the step is called directly: a step that is passed as an argument or held
 by a closure has no stable name in the compiler's cache, and would be compiled again in every process. The loops below
 are therefore ordinary functions whose global name `_step` is bound anew for each strategy, and which are filed in the
-cache under that strategy's file and name: a change in the strategy makes new machine code.
+cache under that strategy's file and name: a change in the strategy makes new machine code. The step is put into them, and
+its output is a record of their own (`local_records`), so that each is written once.
 
 Belongs here: the loops and the judgement of what a step gave. What stays out: arrays, symbols and sessions (`scan`).
 """
@@ -18,6 +19,7 @@ import numpy as np
 
 from trading_platform.domain.compiled import UNCOMPILED, compiled
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.local_records import inlined, own, own_uncompiled, store, store_uncompiled
 from trading_platform.strategies.contract import Step
 from trading_platform.strategies.mistakes import place_of, source_of
 
@@ -87,34 +89,44 @@ def _step(state: Any, bar: Any, day: Any, params: Any, out: Any) -> None:
     raise NotImplementedError
 
 
-def _advance(state: Any, bar: Any, day: Any, params: Any, out: Any, aside: Any) -> None:
-    """One step of one symbol, and its judgement: after a fault nothing of its output stands."""
-    clear(out)
-    _step(state, bar, day, params, out)
-    what = judge(out)
-    if what != 0:
-        aside.what = what
-        aside.minute = bar.minute
-        aside.code = out.fault
-        clear(out)
+# The names that the loops call, in their uncompiled form.
+_own, _store, _judge, _clear = own_uncompiled, store_uncompiled, judge, clear
 
 
-def _fold(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any) -> None:
-    """All bars [minutes] of one symbol, whose state, day and aside are arrays of one."""
+def _fold(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any, spare: Any) -> None:
+    """All bars [minutes] of one symbol, whose state, day and aside are arrays of one. `spare` is room for an output."""
+    out = _own(spare[0], spare)
     for minute in range(bars.size):
+        _clear(out)
         if present[minute] and asides[0].what == 0:
-            _advance(states[0], bars[minute], days[0], params[0], outs[minute], asides[0])
-        else:
-            clear(outs[minute])
+            _step(states[0], bars[minute], days[0], params[0], out)
+            what = _judge(out)
+            if what != 0:
+                _set_aside(asides[0], what, bars[minute].minute, out.fault)
+                _clear(out)
+        _store(out, outs, minute)
 
 
-def _each(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any) -> None:
-    """One bar of every symbol: all arrays but `params` are [symbols]."""
+def _each(states: Any, bars: Any, present: Any, days: Any, params: Any, outs: Any, asides: Any, spare: Any) -> None:
+    """One bar of every symbol: all arrays but `params` and `spare` are [symbols]."""
+    out = _own(spare[0], spare)
     for symbol in range(states.size):
+        _clear(out)
         if present[symbol] and asides[symbol].what == 0:
-            _advance(states[symbol], bars[symbol], days[symbol], params[0], outs[symbol], asides[symbol])
-        else:
-            clear(outs[symbol])
+            _step(states[symbol], bars[symbol], days[symbol], params[0], out)
+            what = _judge(out)
+            if what != 0:
+                _set_aside(asides[symbol], what, bars[symbol].minute, out.fault)
+                _clear(out)
+        _store(out, outs, symbol)
+
+
+@compiled
+def _set_aside(aside: Any, what: int, minute: int, code: int) -> None:
+    """After a fault nothing of a step's output stands, and it is not asked again."""
+    aside.what = what
+    aside.minute = minute
+    aside.code = code
 
 
 @compiled
@@ -126,8 +138,8 @@ def first_of_another_minute(bars: Any, present: Any, minute: int) -> int:
     return -1
 
 
-Loop = Callable[[Any, Any, Any, Any, Any, Any, Any], None]
-"""`loop(states, bars, present, days, params, outs, asides)`."""
+Loop = Callable[[Any, Any, Any, Any, Any, Any, Any, Any], None]
+"""`loop(states, bars, present, days, params, outs, asides, spare)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +159,13 @@ def loops(step: Step) -> Loops:
             name in the cache.
     """
     source = top_level_source(step)
-    advance = bound(_advance, source, compiled, _step=step)
+    names: dict[str, Any] = {"_step": step}
+    if not UNCOMPILED:
+        callees: dict[str, Callable[..., Any]] = {"_step": step, "_store": store, "_judge": judge, "_clear": clear}
+        names = {name: inlined(callee) for name, callee in callees.items()} | {"_own": own}
     return Loops(
-        fold=cast("Loop", quiet(bound(_fold, source, compiled, _advance=advance))),
-        each=cast("Loop", quiet(bound(_each, source, compiled, _advance=advance))),
+        fold=cast("Loop", quiet(bound(_fold, source, compiled, **names))),
+        each=cast("Loop", quiet(bound(_each, source, compiled, **names))),
     )
 
 

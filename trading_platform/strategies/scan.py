@@ -73,6 +73,7 @@ class SessionFold:
         self._days = _checked(days, day_t, (days.size,), "day records")
         self._params = strategy.parameter_record()
         self._loops = loops(strategy.step)
+        self._spare = empty_records(1, out_t)
         self._minute: int = 0
         self._states: Records
         self._outs: Records
@@ -135,7 +136,7 @@ class SessionFold:
         present = _checked(present, np.dtype(np.bool_), shape, "marks of present bars")
         if first_of_another_minute(bars, present, self._minute) >= 0:
             _check_minutes(bars, present, self._minute)
-        self._loops.each(self._states, bars, present, self._days, self._params, self._outs, self._asides)
+        self._loops.each(self._states, bars, present, self._days, self._params, self._outs, self._asides, self._spare)
         self._minute += 1
         return self._outs
 
@@ -156,7 +157,9 @@ class SessionFold:
         self._asides = empty_records(symbols, aside_t)
 
     def _fold_into(self, outs: Records, bars: Records, present: Mask, one: slice) -> None:
-        self._loops.fold(self._states[one], bars, present, self._days[one], self._params, outs, self._asides[one])
+        self._loops.fold(
+            self._states[one], bars, present, self._days[one], self._params, outs, self._asides[one], self._spare
+        )
 
 
 def fold(
@@ -183,7 +186,7 @@ def fold(
     aside = empty_records(1, aside_t)
     outs = empty_records(bars.size, out_t)
     params = strategy.parameter_record() if params is None else params
-    loops(strategy.step).fold(state, bars, present, day, params, outs, aside)
+    loops(strategy.step).fold(state, bars, present, day, params, outs, aside, empty_records(1, out_t))
     return outs, _faults(aside)
 
 
@@ -197,14 +200,14 @@ def scan(strategy: Strategy, bars: Records, present: Mask, days: Records) -> Sca
     days = _checked(days, day_t, (symbols,), "day records")
     states = empty_records(symbols, strategy.state_t)
     asides = empty_records(symbols, aside_t)
-    dense = empty_records(minutes, out_t)
+    dense, spare = empty_records(minutes, out_t), empty_records(1, out_t)
     params = strategy.parameter_record()
     run = loops(strategy.step).fold
     at: list[npt.NDArray[np.int64]] = []
     found: list[Records] = []
     for symbol in range(symbols):
         one = slice(symbol, symbol + 1)
-        run(states[one], bars[symbol], present[symbol], days[one], params, dense, asides[one])
+        run(states[one], bars[symbol], present[symbol], days[one], params, dense, asides[one], spare)
         at.append(np.flatnonzero((dense["entry"] != 0) | (dense["exit"] != 0)))
         found.append(dense[at[-1]])
     return Scan(
