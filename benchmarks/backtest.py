@@ -28,7 +28,7 @@ import numba
 import numpy as np
 from compared import market
 from compared.bars import columns_of
-from compared.ours import LIMITED, PARTS, WIDE_OPEN, Conditions, Ran, as_trades, run
+from compared.ours import LIMITED, PARTS, WIDE_OPEN, Conditions, Ran, as_trades, run, swept_parts
 from compared.peers import Peer, python_with
 from compared.reference import Trade, cents, trades
 
@@ -165,8 +165,14 @@ def tell(
         mine = "" if name.startswith(("sum", "this")) else f"   {median / open_:7.1f} times this platform's time"
         print(f"  {name:40} {median * 1e3:10.3f} ms {bars / median / 1e6:9.1f} M bars/s{mine}")
     for name, last in ran.items():
-        told = ", ".join(f"{part} {took * 1e3:.3f}" for part, took in zip(PARTS, parts[name], strict=True))
-        print(f"    {name}: {told} ms; {len(last.trades):,} trades, {len(last.result.decisions):,} decisions")
+        took = dict(zip(PARTS, parts[name], strict=True))
+        told = ", ".join(f"{part} {seconds * 1e3:.3f}" for part, seconds in took.items())
+        decisions = len(last.result.decisions)
+        print(f"    {name}: {told} ms; {len(last.trades):,} trades, {decisions:,} decisions")
+        print(
+            f"      {took['scan'] / bars * 1e9:.1f} ns a bar to scan, {took['pass'] / decisions * 1e9:.0f} ns a decision "
+            "with all that follows from it"
+        )
     if size in OF_MEMORY:
         for name, median in (("wide open", open_), ("with limits", limited)):
             goal(f"share of the memory rate, {name}", limit / median, OF_MEMORY[size])
@@ -199,6 +205,8 @@ def sweeps(rounds: int, python: Path | None) -> None:
         assert (runs[-1][0].trades, runs[-1][0].cents) == (runs[-1][1].trades, runs[-1][1].cents), "other trades"
         goal("times vectorbt with its Rust engine", medians[1] / medians[0], TIMES_SWEEP)
         goal("its memory over ours", runs[-1][1].peak_mb / runs[-1][0].peak_mb, 1 / OF_ITS_MEMORY)
+    print("  where it goes, of 100 settings: ", end="")
+    print(", ".join(f"{name} {seconds * 1e3:.1f} ms" for name, seconds in swept_parts(STOPS, TARGETS).items()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ runs as the peers do: once for each line, a sweep over all pairs, with seconds, 
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,10 +23,11 @@ from compared.bars import columns_of
 from compared.reclaim import STRATEGY
 from compared.reference import SHARES, Trade
 
+from trading_platform.backtest import portfolio_pass, sweep_figures
+from trading_platform.backtest import sweep as sweep_module
 from trading_platform.backtest.bar_sources import BarBlock
 from trading_platform.backtest.portfolio_pass import PaperVenue, PortfolioPass
 from trading_platform.backtest.results import PassResult
-from trading_platform.backtest.sweep import sweep
 from trading_platform.backtest.trades import round_trips
 from trading_platform.config.settings import Limits
 from trading_platform.marketdata.columns import BarColumns
@@ -149,13 +150,16 @@ class InMemory:
         yield BarBlock(columns=self._columns, counts=counts, problems=())
 
 
-def main() -> None:
-    source: Any = InMemory(columns_of(market.load(Path(sys.argv[1]))))
-    stops, targets = ([float(number) for number in text.split(",")] for text in sys.argv[2:4])
-    grid = {"exit_plan.stop_percent": stops, "exit_plan.scale_outs.1.target": targets}
+def pairs(stops: str, targets: str) -> dict[str, list[float]]:
+    """The grid of all pairs of a stop and a target, each given as numbers with commas."""
+    values = [[float(number) for number in text.split(",")] for text in (stops, targets)]
+    return dict(zip(("exit_plan.stop_percent", "exit_plan.scale_outs.1.target"), values, strict=True))
 
-    def swept() -> tuple[int, int]:
-        rows = sweep(
+
+def swept(source: Any, grid: dict[str, list[float]]) -> list[Any]:
+    """A row for each setting."""
+    return list(
+        sweep_module.sweep(
             STRATEGY,
             grid,
             source,
@@ -163,13 +167,55 @@ def main() -> None:
             opening_cash=WIDE_OPEN.cash,
             venue=WIDE_OPEN.venue,
         )
-        return sum(row.figures.trades for row in rows), sum(row.figures.profit for row in rows) // 100
+    )
 
-    swept()
+
+def swept_parts(stops: str, targets: str) -> dict[str, float]:
+    """The seconds of a sweep of size a by part: the compiled ones, each timed where it is called, and all else."""
+    source, grid = InMemory(columns_of(market.make("a"))), pairs(stops, targets)
+    swept(source, grid)
+    seconds: dict[str, float] = {}
+    places = (
+        ("scan", sweep_module, "scan_entries"),
+        ("portfolio pass", portfolio_pass, "run"),
+        ("fall of the equity", sweep_figures, "follow_equity"),
+        ("round trips", sweep_figures, "fold_round_trips"),
+    )
+    own = [(module, name, getattr(module, name)) for _, module, name in places]
+    for (part, module, name), (_, _, function) in zip(places, own, strict=True):
+        setattr(module, name, timed(function, seconds, part))
+    try:
+        begun = time.perf_counter()
+        swept(source, grid)
+        whole = time.perf_counter() - begun
+    finally:
+        for module, name, function in own:
+            setattr(module, name, function)
+    return {**seconds, "Python for settings, accounts and figures": whole - sum(seconds.values())}
+
+
+def timed(function: Callable[..., Any], seconds: dict[str, float], part: str) -> Callable[..., Any]:
+    """The function, whose time is added up under the name of a part."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return function(*given, **named)
+        finally:
+            seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - begun
+
+    return call
+
+
+def main() -> None:
+    source = InMemory(columns_of(market.load(Path(sys.argv[1]))))
+    grid = pairs(*sys.argv[2:4])
+    swept(source, grid)
     print("ready trading_platform", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        trades, cents = swept()
+        figures = [row.figures for row in swept(source, grid)]
+        trades, cents = sum(one.trades for one in figures), sum(one.profit for one in figures) // 100
         seconds = time.perf_counter() - begun
         print(seconds, trades, cents, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
 

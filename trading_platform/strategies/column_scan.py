@@ -36,7 +36,7 @@ from trading_platform.strategies.set_aside import cause_of
 Column = npt.NDArray[np.float64]
 Records = npt.NDArray[Any]
 
-_BARS_A_THREAD: Final = 400_000
+_BARS_A_THREAD: Final = 200_000
 """Less work than this, a thread costs more than it gains."""
 
 _PARTS_A_THREAD: Final = 4
