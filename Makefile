@@ -69,10 +69,10 @@ format: $(STAMP) ## Format the sources and mend what can be mended
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-bench: $(STAMP) ## Run every benchmark
+bench: $(STAMP) ## Run every benchmark. PEERS=FOLDER of virtual environments with other engines
 	@set -e; for benchmark in benchmarks/*.py; do \
 	  [ -e "$$benchmark" ] || { echo "there are no benchmarks"; exit 0; }; \
-	  echo "$$benchmark"; $(BIN)/python "$$benchmark"; \
+	  echo "$$benchmark"; $(if $(PEERS),PEERS="$(PEERS)") $(BIN)/python "$$benchmark"; \
 	done
 
 lock: $(STAMP) ## Write requirements.lock anew from pyproject.toml

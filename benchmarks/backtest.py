@@ -7,7 +7,8 @@ One strategy over a made-up market (`compared/`), in four sizes: 1 symbol x 250 
 what is told are medians, so that whatever else the machine does falls on all. Peers are virtual environments in one
 folder, of vectorbt with vectorbt-rust and of nautilus_trader; they are no dependencies, and one that is not there is left
 out with a line that says so. What builds a peer's own objects is not counted against it. Each runs twice in a row, and the
-second run counts: the one before it has filled the caches with its own.
+second run counts: the one before it has filled the caches with its own. Beside that stands the first run of a process of its
+own, whose memory comes from the system: what somebody sees who runs one backtest.
 
 Goals: with limits at least 25 % of the rate at which the arrays can be summed on all cores (b, c, d); 5, 15, 30 and 25
 times vectorbt's Rust engine (a, b, c, d); a sweep of 100 settings 15 times it, in a quarter of its memory.
@@ -40,6 +41,7 @@ EVENT_DRIVEN_SIZES = "a"
 
 STOPS = ",".join(f"{0.4 + 0.2 * step:.1f}" for step in range(10))
 TARGETS = ",".join(f"{0.6 + 0.4 * step:.1f}" for step in range(10))
+FIRST_RUNS = 3
 CHUNKS = 32
 TIDYING_SECONDS = 0.1
 
@@ -76,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", default="abcd", help="which of a, b, c and d")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--peers", type=Path, help="a folder of virtual environments")
+    parser.add_argument("--peers", type=Path, default=os.environ.get("PEERS"), help="a folder of virtual environments")
     given = parser.parse_args()
     pythons = {name: python_with(name, given.peers) for name in ("vectorbt_rust", "nautilus_trader")}
     for name, python in pythons.items():
@@ -123,8 +125,29 @@ def measure(size: str, rounds: int, pythons: dict[str, Path | None]) -> None:
         seconds = alternated(work, rounds)
         for peer in peers:
             peer.close()
+        rust = pythons["vectorbt_rust"]
+        first = first_runs(Path(folder), rust, min(rounds, FIRST_RUNS)) if rust is not None else None
     assert as_trades(ran["wide open"].trades) == expected, "trades differ from the plain loop's"
     tell(size, bars, seconds, ran, {name: np.median(some[3::2], axis=0) for name, some in parts.items()})
+    if first is not None:
+        ours_first, theirs_first = first
+        print(
+            f"  each in the first run of a process: {ours_first * 1e3:.1f} and {theirs_first * 1e3:.1f} ms, "
+            f"{theirs_first / ours_first:.1f} times"
+        )
+
+
+def first_runs(folder: Path, rust: Path, rounds: int) -> tuple[float, float]:
+    """Median seconds of this platform's first run in a process and of vectorbt's, alternating."""
+    starts = [(Path(sys.executable), "ours.py"), (rust, "vectorbt_peer.py")]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for (python, script), some in zip(starts, seconds, strict=True):
+            peer = Peer(python, script, str(folder))
+            some.append(peer.run().seconds)
+            peer.close()
+    ours, theirs = map(statistics.median, seconds)
+    return ours, theirs
 
 
 def started(size: str, folder: Path, pythons: dict[str, Path | None]) -> list[Peer]:

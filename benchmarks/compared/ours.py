@@ -1,8 +1,9 @@
 """This platform on the market of the comparison: one backtest in parts that can be timed, and the sweep.
 
-    python ours.py FOLDER STOPS TARGETS
+    python ours.py FOLDER [STOPS TARGETS]
 
-runs as the peers do: once for each line, a sweep over all pairs, with seconds, trades, cents and peak memory.
+runs as the peers do: once for each line, with stops and targets a sweep over all pairs, and answers with seconds, trades,
+cents and peak memory.
 """
 
 import resource
@@ -176,7 +177,7 @@ def swept_parts(stops: str, targets: str) -> dict[str, float]:
     swept(source, grid)
     seconds: dict[str, float] = {}
     places = (
-        ("scan", sweep_module, "scan_entries"),
+        ("scan", sweep_module, "entries_of"),
         ("portfolio pass", portfolio_pass, "run"),
         ("fall of the equity", sweep_figures, "follow_equity"),
         ("round trips", sweep_figures, "fold_round_trips"),
@@ -208,16 +209,38 @@ def timed(function: Callable[..., Any], seconds: dict[str, float], part: str) ->
 
 
 def main() -> None:
-    source = InMemory(columns_of(market.load(Path(sys.argv[1]))))
-    grid = pairs(*sys.argv[2:4])
-    swept(source, grid)
+    made = market.load(Path(sys.argv[1]))
+    work = once(made) if len(sys.argv) == 2 else over_and_over(made, pairs(*sys.argv[2:4]))
     print("ready trading_platform", flush=True)
     for _ in sys.stdin:
+        seconds, trades, cents = work()
+        print(seconds, trades, cents, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+
+
+def once(made: dict[str, np.ndarray]) -> Callable[[], tuple[float, int, int]]:
+    """One backtest. Its machine code is there, as the others' is."""
+    run(columns_of({name: column[:2, :1].copy() for name, column in made.items()}), WIDE_OPEN)
+    columns = columns_of(made)
+
+    def work() -> tuple[float, int, int]:
+        ran = run(columns, WIDE_OPEN)
+        return ran.seconds, len(ran.trades), int((ran.trades["proceeds"] - ran.trades["cost"]).sum()) // 100
+
+    return work
+
+
+def over_and_over(made: dict[str, np.ndarray], grid: dict[str, list[float]]) -> Callable[[], tuple[float, int, int]]:
+    """One sweep."""
+    source = InMemory(columns_of(made))
+    swept(source, grid)
+
+    def work() -> tuple[float, int, int]:
         begun = time.perf_counter()
         figures = [row.figures for row in swept(source, grid)]
         trades, cents = sum(one.trades for one in figures), sum(one.profit for one in figures) // 100
-        seconds = time.perf_counter() - begun
-        print(seconds, trades, cents, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+        return time.perf_counter() - begun, trades, cents
+
+    return work
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.backtest.bar_sources import BarBlock, BarSource
+from trading_platform.backtest.scans import signals_of
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.records import SESSION_MINUTES, day_t, out_t
 from trading_platform.marketdata.column_maker import COLUMNS, ColumnMaker, bar_columns
 from trading_platform.marketdata.columns import BarColumns
 from trading_platform.marketdata.provider import Provider, Source
-from trading_platform.strategies.column_scan import Signals, scan_columns
+from trading_platform.strategies.column_scan import Signals
 from trading_platform.strategies.contract import Strategy
 
 Records = npt.NDArray[Any]
@@ -82,9 +83,9 @@ def look_ahead(strategy: Strategy, columns: BarColumns) -> Leak | None:
     Raises:
         InvalidInput: The step does not compile, or raised.
     """
-    whole = _scan(strategy, columns)
+    whole = signals_of(strategy, columns)
     remembers = "remembers something outside its state"
-    found = _difference(whole, _scan(strategy, columns))
+    found = _difference(whole, signals_of(strategy, columns))
     if found is not None:
         return _leak(strategy, columns, found, f"it {remembers}: at first it says {found.first}, then {found.second}")
     seen = _beyond_the_session(strategy, columns, whole) or _ahead(strategy, columns, whole)
@@ -167,25 +168,10 @@ def days_look_ahead(columns: BarColumns, provider: Provider, calendar: ExchangeC
 # ---- the ways in which the same bars are scanned ----------------------------------------------------------------------
 
 
-def _scan(strategy: Strategy, columns: BarColumns) -> Signals:
-    return scan_columns(
-        strategy,
-        columns.open,
-        columns.high,
-        columns.low,
-        columns.close,
-        columns.volume,
-        columns.days,
-        np.array([session.minutes for session in columns.sessions], np.int64),
-        keep_levels=True,
-        threads=1,
-    )
-
-
 def _in_other_order(strategy: Strategy, columns: BarColumns) -> Signals:
     """What is said with the rows turned round, told as in the order that they have."""
     last = len(columns.symbols) - 1
-    turned = _scan(strategy, _part(columns, np.arange(last, -1, -1), np.arange(len(columns.sessions))))
+    turned = signals_of(strategy, _part(columns, np.arange(last, -1, -1), np.arange(len(columns.sessions))))
     symbols = last - turned.symbols
     order = np.lexsort((symbols, turned.bars))
     faults = sorted(
@@ -203,7 +189,7 @@ def _beyond_the_session(strategy: Strategy, columns: BarColumns, whole: Signals)
     """Each session by itself, as a live process has it."""
     every = np.arange(len(columns.symbols))
     for place in range(len(columns.sessions)) if len(columns.sessions) > 1 else ():
-        alone = _moved(_scan(strategy, _part(columns, every, np.array([place]))), place)
+        alone = _moved(signals_of(strategy, _part(columns, every, np.array([place]))), place)
         first = place * SESSION_MINUTES
         found = _difference(_within(whole, first, first + SESSION_MINUTES), alone)
         if found is not None:
@@ -217,7 +203,7 @@ def _ahead(strategy: Strategy, columns: BarColumns, whole: Signals) -> Leak | No
     for cut in _cuts(columns, whole):
         upto = _within(whole, 0, cut + 1)
         for told, changed in (("without", _cut_off(columns, cut)), ("with other", _continued(columns, cut))):
-            found = _difference(upto, _within(_scan(strategy, changed), 0, cut + 1))
+            found = _difference(upto, _within(signals_of(strategy, changed), 0, cut + 1))
             if found is not None:
                 said = f"{found.first}, and {told} bars after minute {cut % SESSION_MINUTES} {found.second}"
                 return _leak(strategy, columns, found, f"it looks ahead: it says {said}")

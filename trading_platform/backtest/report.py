@@ -4,16 +4,14 @@ The same run writes the same bytes: no file holds a time of the machine, nor whe
 are and what `summary.json` says; rows are `tables`, figures and pages `performance`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from trading_platform.backtest.files import write_json
 from trading_platform.backtest.outcome import BacktestResult
-from trading_platform.backtest.spool import unwritable
 from trading_platform.backtest.tables import Recorder, write_tables
-from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.money import cents, dollars_from_units
 from trading_platform.performance.picture import write_picture
 from trading_platform.performance.statistics import Statistics, as_json, statistics
@@ -46,17 +44,6 @@ class Described:
     data: Mapping[str, Any]
     strategies: Mapping[str, Mapping[str, Any]]
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def make_folder(folder: Path) -> Path:
-    """Make the folder of a report before the run. Raises `InvalidInput` if it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(
-            f"the folder cannot be made: {error.strerror}", where=str(folder), mend="Name another with --out"
-        ) from error
-    return folder
 
 
 def summary(
@@ -117,8 +104,8 @@ def write_report(
     record = result.record(benchmark)
     figures, warnings = statistics(record), warnings_of(result)
     told = summary(result, figures, described, warnings)
-    _write_json(folder / SUMMARY, told)
-    _write_json(folder / CONFIGURATION, described.settings)
+    write_json(folder / SUMMARY, told)
+    write_json(folder / CONFIGURATION, described.settings)
     write_tables(folder, result, recorder)
     about = About(title=described.title, settings=_settings(described), warnings=warnings)
     write_tear_sheet(folder / TEAR_SHEET, record, figures, about)
@@ -161,10 +148,3 @@ def _left_open(result: BacktestResult) -> list[str]:
 
 def _cents(units: int) -> float:
     return float(cents(dollars_from_units(units)))
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from error

@@ -20,9 +20,10 @@ from trading_platform.backtest.memory import require
 from trading_platform.backtest.outcome import BacktestResult, SetAside, Tally
 from trading_platform.backtest.portfolio_pass import CorporateAction, PaperVenue, PortfolioPass
 from trading_platform.backtest.results import PassResult
+from trading_platform.backtest.scans import entries_of
 from trading_platform.backtest.trades import round_trips
 from trading_platform.calendars.sessions import Session
-from trading_platform.config.settings import Execution, Limits
+from trading_platform.config.settings import Execution, Limits, Settings
 from trading_platform.domain.money import units_from_dollars
 from trading_platform.domain.records import SESSION_MINUTES, day_t
 from trading_platform.marketdata import actions as market_actions
@@ -58,6 +59,16 @@ def venue_of(execution: Execution) -> PaperVenue:
     """The venue that the settings of the paper exchange describe."""
     return PaperVenue(
         slippage=execution.slippage_bps, volume_share=int(execution.volume_share_pct * 100), fees=execution.fees
+    )
+
+
+def terms_of(strategies: Sequence[Strategy], settings: Settings) -> Terms:
+    """What these strategies trade by under the settings."""
+    return Terms(
+        strategies=tuple(strategies),
+        limits=settings.limits,
+        opening_cash=settings.account.size,
+        venue=venue_of(settings.execution),
     )
 
 
@@ -99,7 +110,7 @@ def run_backtest(
     course = _Course(source, terms)
     after: date | None = None
     for block in source.blocks():
-        said = [_entries(strategy, block.columns, threads) for strategy in terms.strategies]
+        said = [entries_of(strategy, block.columns, threads) for strategy in terms.strategies]
         actions = actions_of_block(source.actions, block.columns, after)
         after = block.columns.sessions[-1].day
         result = account.run(block.columns, said, actions)
@@ -189,21 +200,6 @@ def _compile(strategy: Strategy) -> None:
     nothing = np.zeros((0, 0, SESSION_MINUTES))
     days, minutes = np.zeros((0, 0), day_t), np.zeros(0, np.int64)
     scan_entries(strategy, nothing, nothing, nothing, nothing, nothing, days, minutes, keep_levels=True, threads=1)
-
-
-def _entries(strategy: Strategy, columns: BarColumns, threads: int | None) -> Entries:
-    return scan_entries(
-        strategy,
-        columns.open,
-        columns.high,
-        columns.low,
-        columns.close,
-        columns.volume,
-        columns.days,
-        np.array([session.minutes for session in columns.sessions], np.int64),
-        keep_levels=True,
-        threads=threads,
-    )
 
 
 def actions_of_block(

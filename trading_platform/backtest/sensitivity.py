@@ -19,13 +19,13 @@ from trading_platform.backtest.bar_sources import BarSource
 from trading_platform.backtest.memory import require
 from trading_platform.backtest.portfolio_pass import PaperVenue, PortfolioPass
 from trading_platform.backtest.run import Progress, actions_of_block
+from trading_platform.backtest.scans import entries_of
 from trading_platform.backtest.sweep_figures import Figures, Tally
 from trading_platform.config.settings import Limits
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.money import units_from_dollars
 from trading_platform.domain.records import SESSION_MINUTES
-from trading_platform.marketdata.columns import BarColumns
-from trading_platform.strategies.column_scan import Entries, Signals, scan_entries
+from trading_platform.strategies.column_scan import Entries, Signals
 from trading_platform.strategies.contract import Strategy
 
 SLIPPAGES: Final = (0, 1, 2, 5, 10)
@@ -90,7 +90,7 @@ def sensitivity(
         columns = block.columns
         actions = actions_of_block(source.actions, columns, after)
         after = columns.sessions[-1].day
-        said = _entries(strategy, columns, threads)
+        said = entries_of(strategy, columns, threads)
         late = {delay: delayed(said, columns.close, delay) for _, delay in wanted}
         for (_, delay), account, tally in zip(wanted, accounts, tallies, strict=True):
             tally.add(account.run(columns, [late[delay]], actions), len(said.signals.faults))
@@ -143,18 +143,3 @@ def _next_bars(closes: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     from_here = np.minimum.accumulate(minutes[..., ::-1], axis=-1)[..., ::-1]
     none = np.full((*closes.shape[:2], 2), SESSION_MINUTES, np.int16)
     return np.concatenate((from_here[..., 1:], none), axis=-1)
-
-
-def _entries(strategy: Strategy, columns: BarColumns, threads: int | None) -> Entries:
-    return scan_entries(
-        strategy,
-        columns.open,
-        columns.high,
-        columns.low,
-        columns.close,
-        columns.volume,
-        columns.days,
-        np.array([session.minutes for session in columns.sessions], np.int64),
-        keep_levels=True,
-        threads=threads,
-    )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.domain.errors import InvalidInput
+from trading_platform.backtest.files import unwritable
 
 Records = npt.NDArray[Any]
 
@@ -54,10 +54,3 @@ class Spool:
     def close(self) -> None:
         """Let go of it all."""
         self._file.close()
-
-
-def unwritable(path: Path, error: OSError) -> InvalidInput:
-    """That something cannot be written."""
-    return InvalidInput(
-        f"it cannot be written: {error.strerror}", where=str(path), mend="Make room, or name another folder with --out"
-    )

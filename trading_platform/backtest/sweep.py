@@ -25,16 +25,21 @@ from trading_platform.backtest.bar_sources import BarSource
 from trading_platform.backtest.memory import available, require
 from trading_platform.backtest.portfolio_pass import CorporateAction, PaperVenue, PortfolioPass
 from trading_platform.backtest.run import Progress, actions_of_block
+from trading_platform.backtest.scans import entries_of
 from trading_platform.backtest.sweep_figures import Figures, Tally, ranked
 from trading_platform.config.settings import Limits
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.money import units_from_dollars
 from trading_platform.marketdata.columns import BarColumns
-from trading_platform.strategies.column_scan import Entries, scan_entries
+from trading_platform.strategies.column_scan import Entries
 from trading_platform.strategies.contract import Strategy
 
 MOST_SETTINGS: Final = 100_000
 
+SILENT: Final = ("exit_plan.", "sizing.")
+"""How names of a grid begin that change nothing of what a strategy says."""
+
+_EXAMINED: Final = 16
 _ACCOUNT_BYTES: Final = 2**20
 _SYMBOL_BYTES: Final = 1024
 """What the account of one setting takes, about."""
@@ -93,8 +98,8 @@ def sweep(
         InvalidInput: A name or value is refused, the sweep would take too much memory, the strategy does not compile or
             raised, or a block is broken.
     """
-    settings = [_Setting(values=values, strategy=strategy_at(strategy, values)) for values in combinations(grid)]
     ranked([], rank_by)
+    settings = [_Setting(values=values, strategy=one) for values, one in variants(strategy, grid)]
     _require_memory(source, strategy, len(settings), memory)
     opening = units_from_dollars(opening_cash)
     for setting in settings:
@@ -114,20 +119,40 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         InvalidInput: There is nothing to combine, a value stands twice, or there are too many.
     """
     if not grid:
-        raise InvalidInput("nothing is to be varied", where="sweep", mend="Give at least one name with its values")
+        raise InvalidInput("nothing is to be varied", where="grid", mend="Give at least one name with its values")
     for name, values in grid.items():
         if not values or len(set(values)) < len(values):
             raise InvalidInput(
                 f"the values of {name} are {', '.join(map(str, values)) or 'none'}",
-                where="sweep",
+                where="grid",
                 mend="Give at least one, and each once",
             )
     count = int(np.prod([float(len(values)) for values in grid.values()]))
     if count > MOST_SETTINGS:
         raise InvalidInput(
-            f"{count:,} combinations", where="sweep", mend=f"Give fewer values: at most {MOST_SETTINGS:,} combinations"
+            f"it has {count:,} combinations",
+            where="grid",
+            mend=f"Give fewer values: at most {MOST_SETTINGS:,} combinations",
         )
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def variants(strategy: Strategy, grid: Mapping[str, Sequence[Any]]) -> list[tuple[dict[str, Any], Strategy]]:
+    """Every combination with the strategy that has these values. Raises `InvalidInput` for a grid that cannot be swept."""
+    return [(values, strategy_at(strategy, values)) for values in combinations(grid)]
+
+
+def to_examine(strategy: Strategy, grid: Mapping[str, Sequence[Any]]) -> tuple[Strategy, ...]:
+    """The strategy, and some of the combinations that make it say something else, the first and the last among them.
+
+    What a step sees may depend on its parameters: one that looks at nothing it should not as it is configured, may do so at
+    the end of a range. All of them would take longer to look at than to trade. Raises `InvalidInput` as `variants`.
+    """
+    spoken = [name for name in grid if not name.startswith(SILENT)]
+    heard = {tuple(values[name] for name in spoken): values for values in combinations(grid)} if spoken else {}
+    some = np.unique(np.linspace(0, len(heard) - 1, min(len(heard), _EXAMINED)).astype(int)).tolist() if heard else []
+    every = list(heard.values())
+    return (strategy, *(strategy_at(strategy, every[place]) for place in some))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,7 +181,7 @@ def strategy_at(strategy: Strategy, values: Mapping[str, Any]) -> Strategy:
         return replace(changed, exit_plan=replace(changed.exit_plan, scale_outs=tuple(legs)))
     except InvalidInput as error:
         told = ", ".join(f"{name} {value}" for name, value in values.items())
-        raise InvalidInput(error.what, where=f"sweep at {told}: {error.where}", mend=error.mend) from error
+        raise InvalidInput(error.what, where=f"grid at {told}: {error.where}", mend=error.mend) from error
 
 
 def _leg(name: str, legs: int) -> tuple[int, str]:
@@ -217,7 +242,7 @@ class _Block:
             list(pool.map(self._alone, shared))
             return
         for group in shared:
-            said = self._scan(group[0].strategy, workers)
+            said = entries_of(group[0].strategy, self.columns, workers)
             if self.columns.close.size < _BARS_A_THREAD:
                 for setting in group:
                     self._trade(setting, said)
@@ -225,24 +250,9 @@ class _Block:
                 list(pool.map(partial(self._trade, said=said), group))
 
     def _alone(self, group: Sequence[_Setting]) -> None:
-        said = self._scan(group[0].strategy, 1)
+        said = entries_of(group[0].strategy, self.columns, 1)
         for setting in group:
             self._trade(setting, said)
 
     def _trade(self, setting: _Setting, said: Entries) -> None:
         setting.trade(self.columns, said, self.actions)
-
-    def _scan(self, strategy: Strategy, threads: int) -> Entries:
-        columns = self.columns
-        return scan_entries(
-            strategy,
-            columns.open,
-            columns.high,
-            columns.low,
-            columns.close,
-            columns.volume,
-            columns.days,
-            np.array([session.minutes for session in columns.sessions], np.int64),
-            keep_levels=True,
-            threads=threads,
-        )

@@ -6,7 +6,7 @@ Belongs here: the figures, how they are counted, and the order of rows by one of
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from trading_platform.backtest.round_trips import fold_round_trips
 from trading_platform.config.names import did_you_mean
 from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.errors import InvalidInput
+from trading_platform.domain.money import cents, dollars_from_units
 from trading_platform.domain.records import adjustment_t, execution_t
 from trading_platform.performance.returns import session_returns
 from trading_platform.performance.round_trips import net_profits
@@ -87,8 +88,8 @@ def ranked(rows: Iterable[_Row], by: str) -> list[_Row]:
     if by not in RANKS:
         raise InvalidInput(
             f"rows cannot be ranked by {by!r}",
-            where="sweep",
-            mend=f"Choose one of {', '.join(RANKS)}{did_you_mean(by, RANKS)}",
+            where="ranking",
+            mend=f"{did_you_mean(by, RANKS)} Known: {', '.join(RANKS)}".strip(),
         )
 
     def worth(row: _Row) -> float:
@@ -96,6 +97,12 @@ def ranked(rows: Iterable[_Row], by: str) -> list[_Row]:
         return -math.inf if value is None else value
 
     return sorted(rows, key=worth, reverse=True)
+
+
+def plain(figures: Figures) -> dict[str, Any]:
+    """Figures as tables and JSON have them: dollars to the cent."""
+    found = asdict(figures)
+    return found | {name: float(cents(dollars_from_units(found[name]))) for name in ("profit", "traded", "fees")}
 
 
 class Tally:

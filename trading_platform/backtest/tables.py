@@ -12,10 +12,11 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.backtest.files import unwritable
 from trading_platform.backtest.kinds import KINDS
 from trading_platform.backtest.outcome import BacktestResult, moments
 from trading_platform.backtest.results import PassResult
-from trading_platform.backtest.spool import Spool, unwritable
+from trading_platform.backtest.spool import Spool
 from trading_platform.backtest.trades import REASONS
 from trading_platform.brokers.fill_model import BUY, LIMIT, MARKET, SELL, STOP, STOP_LIMIT
 from trading_platform.calendars.sessions import Session

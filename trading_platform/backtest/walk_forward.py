@@ -17,8 +17,8 @@ import numpy as np
 from trading_platform.backtest.bar_sources import BarSource
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.backtest.run import Terms, run_backtest
-from trading_platform.backtest.sweep import combinations, strategy_at, sweep
-from trading_platform.backtest.sweep_figures import RANKS, Figures
+from trading_platform.backtest.sweep import strategy_at, sweep, variants
+from trading_platform.backtest.sweep_figures import RANKS, Figures, ranked
 from trading_platform.backtest.trades import REASONS
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.errors import InvalidInput
@@ -145,7 +145,9 @@ def walk_forward(
             f"{len(terms.strategies)} strategies", where="walk-forward", mend="Give one: its parameters are chosen"
         )
     (strategy,) = terms.strategies
-    combinations(grid)
+    # All that was given is looked at before a bar is read.
+    ranked([], by)
+    variants(strategy, grid)
     found = windows(sessions, lengths)
     steps, tests = list[Step](), list[BacktestResult]()
     cash = terms.opening_cash

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from trading_platform.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from trading_platform.backtest.outcome import SetAside
     from trading_platform.config.settings import ActiveStrategy, Settings
-    from trading_platform.terminal.backtest import Chosen
+    from trading_platform.terminal.backtest import Chosen, Wanted
 
 _NONSENSE: Final = 2
 _MEGABYTE: Final = 10**6
@@ -70,23 +71,24 @@ def backtest(
 
     Exit code 2 if something that was given cannot be used; also if a step gave what is no price, after all was shown.
     """
-    from trading_platform.terminal.backtest import Wanted, run
+    from trading_platform.terminal.backtest import run
 
-    folder = columns_folder(data)
-    everything = symbols == EVERYTHING
-    settings = settings_with_cash(
-        {"data": None if folder is not None else data, "symbols": None if everything else symbols}, cash=cash
-    )
-    wanted = Wanted(
-        strategies=chosen_strategies(named, profile, changes, settings),
-        columns=folder,
-        every_symbol=everything,
-        first=date_of(first, "--from"),
-        last=date_of(last, "--to"),
-        benchmark=benchmark.strip().upper() if benchmark is not None else None,
+    settings, wanted = wanted_of(
+        named=named,
+        data=data,
+        symbols=symbols,
+        first=first,
+        last=last,
+        cash=cash,
+        changes=changes,
+        profile=profile,
         out=out,
         threads=threads,
-        memory=memory * _MEGABYTE if memory is not None else None,
+        memory=memory,
+    )
+    wanted = replace(
+        wanted,
+        benchmark=benchmark.strip().upper() if benchmark is not None else None,
         command=_command(
             named,
             {
@@ -108,7 +110,42 @@ def backtest(
     return _judged(done.result.set_aside)
 
 
-def settings_with_cash(market: Mapping[str, str | None], *, cash: str | None) -> "Settings":
+def wanted_of(
+    *,
+    named: Sequence[str],
+    data: str | None,
+    symbols: str | None,
+    first: str | None,
+    last: str | None,
+    cash: str | None,
+    changes: Sequence[str],
+    profile: str | None,
+    out: Path | None,
+    threads: int | None,
+    memory: int | None,
+) -> "tuple[Settings, Wanted]":
+    """What the options that a backtest and research share come to: the settings, and what is asked for beside them."""
+    from trading_platform.terminal.backtest import Wanted
+
+    folder = columns_folder(data)
+    everything = symbols == EVERYTHING
+    settings = _settings_with_cash(
+        {"data": None if folder is not None else data, "symbols": None if everything else symbols}, cash=cash
+    )
+    wanted = Wanted(
+        strategies=_chosen_strategies(named, profile, changes, settings),
+        columns=folder,
+        every_symbol=everything,
+        first=date_of(first, "--from"),
+        last=date_of(last, "--to"),
+        out=out,
+        threads=threads,
+        memory=memory * _MEGABYTE if memory is not None else None,
+    )
+    return settings, wanted
+
+
+def _settings_with_cash(market: Mapping[str, str | None], *, cash: str | None) -> "Settings":
     """The settings, with what the options say on top."""
     from trading_platform.config.load import read
     from trading_platform.config.logs import set_up_logging
@@ -121,7 +158,7 @@ def settings_with_cash(market: Mapping[str, str | None], *, cash: str | None) ->
     return settings
 
 
-def chosen_strategies(
+def _chosen_strategies(
     named: Sequence[str], profile: str | None, changes: Sequence[str], settings: "Settings"
 ) -> "tuple[Chosen, ...]":
     """The strategies that are named, or the active ones, each as it is configured, with the changes of the options."""

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
-from trading_platform.cli.backtest import chosen_strategies, number_of, settings_with_cash
-from trading_platform.cli.options import EVERYTHING, columns_folder, date_of, json_option, print_json
+from trading_platform.cli.backtest import number_of, wanted_of
+from trading_platform.cli.options import json_option, print_json
 from trading_platform.domain.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from trading_platform.config.settings import Settings
-    from trading_platform.terminal.backtest import Wanted
-
-_MEGABYTE: Final = 10**6
 _MOST_VALUES: Final = 100_000
+_LARGEST: Final = 1e15
+"""Of a range; also what is infinite or no number is not within it."""
 _GRID: Final = "Write it as name=1,2,3 or name=1:9:2, from 1 to 9 by 2"
 
 
@@ -56,8 +53,9 @@ def sweep(*, grid: tuple[str, ...], rank_by: str, top: int, out: Path | None, as
     """
     from trading_platform.terminal.research import run_sweep
 
-    settings, wanted = _wanted(common, out)
-    rows = run_sweep(settings, wanted, _grid(grid), rank_by, top, _say(as_json=as_json))
+    settings, wanted = wanted_of(**common, out=out)
+    figure = _figure(rank_by, "--rank-by")
+    rows = run_sweep(settings, wanted, _grid(grid), figure, top, _say(as_json=as_json))
     if as_json:
         print_json(rows)
 
@@ -88,8 +86,8 @@ def walk_forward(
     """
     from trading_platform.terminal.research import Chosen, run_walk_forward
 
-    settings, wanted = _wanted(common, out)
-    chosen = Chosen(train=train, test=test, step=step, by=by)
+    settings, wanted = wanted_of(**common, out=out)
+    chosen = Chosen(train=train, test=test, step=step, by=_figure(by, "--by"))
     found = run_walk_forward(settings, wanted, _grid(grid), chosen, _say(as_json=as_json))
     if as_json:
         print_json(found)
@@ -103,35 +101,11 @@ def sensitivity(*, slippage: str, delay: str, as_json: bool, **common: Any) -> N
     """Trade the same at several slippages, and with entries that come some bars late: what is left of the profit."""
     from trading_platform.terminal.research import run_sensitivity
 
-    settings, wanted = _wanted(common, None)
+    settings, wanted = wanted_of(**common, out=None)
     slippages, delays = _whole(slippage, "--slippage"), _whole(delay, "--delay")
     rows = run_sensitivity(settings, wanted, slippages, delays, _say(as_json=as_json))
     if as_json:
         print_json(rows)
-
-
-def _wanted(common: dict[str, Any], out: Path | None) -> "tuple[Settings, Wanted]":
-    from trading_platform.terminal.backtest import Wanted
-
-    folder = columns_folder(common["data"])
-    everything = common["symbols"] == EVERYTHING
-    market = {
-        "data": None if folder is not None else common["data"],
-        "symbols": None if everything else common["symbols"],
-    }
-    settings = settings_with_cash(market, cash=common["cash"])
-    memory = common["memory"]
-    wanted = Wanted(
-        strategies=chosen_strategies(common["named"], common["profile"], common["changes"], settings),
-        columns=folder,
-        every_symbol=everything,
-        first=date_of(common["first"], "--from"),
-        last=date_of(common["last"], "--to"),
-        out=out,
-        threads=common["threads"],
-        memory=memory * _MEGABYTE if memory is not None else None,
-    )
-    return settings, wanted
 
 
 def _grid(texts: Sequence[str]) -> dict[str, list[float]]:
@@ -160,22 +134,35 @@ def _number(name: str, text: str) -> float:
 
 def _range(text: str, numbers: Sequence[float]) -> list[float]:
     """From the first to the second by the third; both ends count."""
-    if len(numbers) != 3 or numbers[2] <= 0 or numbers[1] < numbers[0]:
+    if len(numbers) != 3 or not all(abs(one) <= _LARGEST for one in numbers):
         raise InvalidInput(f"{text!r} is no range", where="--grid", mend=_GRID)
     first, last, step = numbers
+    if step <= 0 or last < first:
+        raise InvalidInput(f"{text!r} does not rise", where="--grid", mend=_GRID)
+    if last - first >= step * _MOST_VALUES:
+        raise InvalidInput(f"{text!r} has more than {_MOST_VALUES:,} values", where="--grid", mend="Give a larger step")
     # A last value that only rounding puts beyond the end counts.
     count = int((last - first) / step + 1e-9) + 1
-    if count > _MOST_VALUES:
-        raise InvalidInput(f"{text!r} has {count:,} values", where="--grid", mend="Give a larger step")
     values = [first + number * step for number in range(count)]
     return values if all(isinstance(one, int) for one in numbers) else [round(value, 9) for value in values]
+
+
+def _figure(named: str, option: str) -> str:
+    """The figure that an option names. Raises `InvalidInput` for one that there is not."""
+    from trading_platform.backtest.sweep_figures import ranked
+
+    try:
+        ranked([], named)
+    except InvalidInput as error:
+        raise InvalidInput(error.what, where=option, mend=error.mend) from error
+    return named
 
 
 def _whole(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InvalidInput(f"{text!r} are no whole numbers", where=option, mend="Write them as 0,1,2") from None
+        raise InvalidInput(f"{text!r} is no list of whole numbers", where=option, mend="Write them as 0,1,2") from None
 
 
 def _say(*, as_json: bool) -> Callable[[str], None]:

@@ -7,10 +7,8 @@ values, through files that all of them can reach; so can they the bars and the t
 Belongs here: the ops, the jobs, and what their assets tell. Research itself is `backtest`'s, the forms `research_forms`.
 """
 
-import csv
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +25,8 @@ from trading_platform.defs.research_forms import (
     settings_of,
     strategies_of,
     strategy_of,
-    terms_of,
 )
 from trading_platform.defs.said import plain_failures
-from trading_platform.domain.errors import InvalidInput
 
 BACKTEST: Final = dg.AssetKey(["research", "backtest"])
 MONTH: Final = dg.AssetKey(["research", "backtest_by_month"])
@@ -53,7 +49,6 @@ _FOLDER: Final = "research"
 _LIMIT: Final = {"dagster/max_runtime": "86400"}
 _LARGEST_PICTURE: Final = 150_000
 _SHOWN: Final = 20
-_SIZE_PARTS: Final = ("exit_plan.", "sizing.")
 
 Group = dict[str, list[float]]
 """A part of a grid that is a grid itself."""
@@ -66,9 +61,11 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
     In a run of a month the account is one over the sessions of that month.
     """
     from trading_platform.backtest.benchmark import benchmark_of
+    from trading_platform.backtest.files import make_folder
     from trading_platform.backtest.look_ahead import ExaminedBars
-    from trading_platform.backtest.report import make_folder, write_report
+    from trading_platform.backtest.report import write_report
     from trading_platform.backtest.run import run_backtest as trade
+    from trading_platform.backtest.run import terms_of
     from trading_platform.backtest.tables import Recorder
 
     with plain_failures():
@@ -105,19 +102,20 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
 )
 def plan_sweep(context: dg.OpExecutionContext, config: SweepForm) -> Iterator[Any]:
     """Groups that scan the same bars differently, as far as they can: a group reads the bars once."""
-    from trading_platform.backtest.sweep import combinations
+    from trading_platform.backtest.files import require_file
+    from trading_platform.backtest.sweep import variants
     from trading_platform.backtest.sweep_figures import ranked
 
     with plain_failures():
         settings = settings_of(config)
-        strategy_of(config.strategy)
         bars_of(config, settings)
         grid = grid_of(config)
-        count = len(combinations(grid))
+        count = len(variants(strategy_of(config.strategy), grid))
         ranked([], config.rank_by)
+        out = config.out or str((settings.data_folder / _FOLDER / f"{context.run_id}.csv").absolute())
+        require_file(Path(out))
         parts = list(shared_out(grid, config.groups))
     context.log.info("%d combinations in %d groups", count, len(parts))
-    out = config.out or str((settings.data_folder / _FOLDER / f"{context.run_id}.csv").absolute())
     yield dg.Output({"rank_by": config.rank_by, "out": out, "form": config.model_dump()}, "plan")
     for number, part in enumerate(parts):
         yield dg.DynamicOutput(part, mapping_key=f"group_{number}", output_name="groups")
@@ -127,7 +125,8 @@ def plan_sweep(context: dg.OpExecutionContext, config: SweepForm) -> Iterator[An
 def sweep_group(context: dg.OpExecutionContext, plan: Any, group: Any) -> Any:
     """The rows of a group."""
     from trading_platform.backtest.look_ahead import ExaminedBars
-    from trading_platform.backtest.sweep import sweep
+    from trading_platform.backtest.run import terms_of
+    from trading_platform.backtest.sweep import sweep, to_examine
 
     form = SweepForm(**plan["form"])
     with plain_failures():
@@ -137,7 +136,7 @@ def sweep_group(context: dg.OpExecutionContext, plan: Any, group: Any) -> Any:
         rows = sweep(
             strategy,
             group,
-            ExaminedBars(bars_of(form, settings), terms.strategies),
+            ExaminedBars(bars_of(form, settings), to_examine(strategy, group)),
             limits=terms.limits,
             opening_cash=terms.opening_cash,
             venue=terms.venue,
@@ -152,17 +151,18 @@ def sweep_group(context: dg.OpExecutionContext, plan: Any, group: Any) -> Any:
 @dg.op(description="Put the rows of all groups in order, write the table, and say which are best.")
 def rank_sweep(context: dg.OpExecutionContext, plan: Any, groups: Any) -> None:
     """All combinations, the best first."""
-    from trading_platform.backtest.sweep_figures import ranked
+    from trading_platform.backtest.files import write_rows
+    from trading_platform.backtest.sweep_figures import plain, ranked
 
     with plain_failures():
         found = ranked([row for rows in groups for row in rows], plan["rank_by"])
-        rows = [{**row.values, **_plain(asdict(row.figures))} for row in found]
+        rows = [{**row.values, **plain(row.figures)} for row in found]
         out = Path(plan["out"])
-        _write_table(out, rows)
+        write_rows(out, rows)
     best = found[0]
     metadata: dict[str, Any] = {
         "combinations": len(rows),
-        "profit_of_the_best": _dollars(best.figures.profit),
+        "profit_of_the_best": rows[0]["profit"],
         **{f"best_{name.replace('.', '_')}": float(value) for name, value in best.values.items()},
         "table": dg.MetadataValue.path(str(out)),
         "best": dg.MetadataValue.md(_markdown(rows[:_SHOWN])),
@@ -210,7 +210,9 @@ def shared_out(grid: Mapping[str, Sequence[float]], groups: int) -> Iterator[Gro
     It is the name that has most values, of those that change what the strategy says if there is one: combinations that
     differ in plan or size alone share a scan, and so stay together.
     """
-    speaks = {name: len(values) for name, values in grid.items() if not name.startswith(_SIZE_PARTS)}
+    from trading_platform.backtest.sweep import SILENT
+
+    speaks = {name: len(values) for name, values in grid.items() if not name.startswith(SILENT)}
     counts = speaks or {name: len(values) for name, values in grid.items()}
     split = max(counts, key=lambda name: counts[name])
     values = list(grid[split])
@@ -248,17 +250,6 @@ def _said(folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
-    money = {name: _dollars(figures[name]) for name in ("profit", "traded", "fees")}
-    return {**figures, **money}
-
-
-def _dollars(units: int) -> float:
-    from trading_platform.domain.money import cents, dollars_from_units
-
-    return float(cents(dollars_from_units(units)))
-
-
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
     lines += [" | ".join(_cell(value) for value in row.values()) for row in rows]
@@ -267,16 +258,3 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
     return "" if value is None else f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1 else f"{value}"
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise InvalidInput(
-            f"the table cannot be written: {error.strerror}", where=str(path), mend="Name another file as out"
-        ) from error

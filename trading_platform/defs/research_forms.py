@@ -106,7 +106,7 @@ def settings_of(form: BarsForm) -> "Settings":
 
 def bars_of(form: BarsForm, settings: "Settings") -> "BarSource":
     """The bars that are meant. Raises `InvalidInput` where there are none."""
-    from trading_platform.backtest.bar_sources import ProvidedBars, StoredBars
+    from trading_platform.backtest.bar_sources import StoredBars
 
     first, last = day_of(form.first, "first"), day_of(form.last, "last")
     named = settings.market_data.symbols
@@ -114,18 +114,9 @@ def bars_of(form: BarsForm, settings: "Settings") -> "BarSource":
         if not form.folder:
             raise InvalidInput("no folder is named", where="folder", mend="Name one that bars were imported to")
         return StoredBars(Path(form.folder), named or None, first, last)
-    from trading_platform.bootstrap import market_of
-    from trading_platform.calendars.exchange import calendar_of
+    from trading_platform.bootstrap.bars import provided_bars
 
-    if first is None or last is None:
-        raise InvalidInput(
-            "no range of days is named",
-            where="first" if first is None else "last",
-            mend="Give both, as 2024-06-03 and 2024-06-28; a folder of columns alone has a range of its own",
-        )
-    calendar = calendar_of(settings.market_hours)
-    market = market_of(settings.market_data, calendar)
-    return ProvidedBars(market, calendar, named or market.symbols, first, last)
+    return provided_bars(settings, named, first, last, asked_as=("first", "last"))
 
 
 def strategies_of(form: BacktestForm, settings: "Settings") -> "tuple[Strategy, ...]":
@@ -149,18 +140,6 @@ def strategy_of(form: StrategyForm) -> "Strategy":
     file = Path(form.file) if form.file else None
     offer = registry.offer(form.name, file) if form.name or file is None else registry.offer_of_file(file)
     return offer.with_values(form.profile or None, {name: _number(value) for name, value in form.parameters.items()})
-
-
-def terms_of(strategies: "tuple[Strategy, ...]", settings: "Settings") -> "Terms":
-    """What these strategies trade by."""
-    from trading_platform.backtest.run import Terms, venue_of
-
-    return Terms(
-        strategies=strategies,
-        limits=settings.limits,
-        opening_cash=settings.account.size,
-        venue=venue_of(settings.execution),
-    )
 
 
 def described(terms: "Terms", settings: "Settings", source: "BarSource", form: BacktestForm) -> "Described":

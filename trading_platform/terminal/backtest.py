@@ -4,19 +4,18 @@ Nothing heavy is imported before the trades are shown, unless it is needed for t
 those first. What is shown is `backtest_screen`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from trading_platform.backtest.bar_sources import BarSource, ProvidedBars, StoredBars
+from trading_platform.backtest.bar_sources import BarSource, StoredBars
 from trading_platform.backtest.look_ahead import ExaminedBars
 from trading_platform.backtest.outcome import BacktestResult
-from trading_platform.backtest.run import Terms, run_backtest, venue_of
+from trading_platform.backtest.run import run_backtest, terms_of
 from trading_platform.config.settings import Settings
-from trading_platform.domain.errors import InvalidInput
 from trading_platform.strategies.contract import Strategy
 from trading_platform.terminal.backtest_screen import Bar, figures_said, headline
 
@@ -88,16 +87,11 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None], *, figur
         # A benchmark that is not there is told before years are traded.
         source.only(wanted.benchmark)
     strategies = tuple(one.strategy for one in wanted.strategies)
-    terms = Terms(
-        strategies=strategies,
-        limits=settings.limits,
-        opening_cash=settings.account.size,
-        venue=venue_of(settings.execution),
-    )
+    terms = terms_of(strategies, settings)
     with ExitStack() as stack:
         take = None
         if wanted.out is not None:
-            from trading_platform.backtest.report import make_folder
+            from trading_platform.backtest.files import make_folder
             from trading_platform.backtest.tables import Recorder
 
             recorder = stack.enter_context(Recorder(make_folder(wanted.out)))
@@ -125,23 +119,10 @@ def source_of(settings: Settings, wanted: Wanted) -> BarSource:
     named = () if wanted.every_symbol else settings.market_data.symbols
     if wanted.columns is not None:
         return StoredBars(wanted.columns, named or None, wanted.first, wanted.last)
-    return _provided(settings, named, wanted.first, wanted.last)
+    # A folder of columns needs none of what building a market imports.
+    from trading_platform.bootstrap.bars import provided_bars
 
-
-def _provided(settings: Settings, named: Sequence[str], first: date | None, last: date | None) -> ProvidedBars:
-    from trading_platform.bootstrap import market_of
-    from trading_platform.calendars.exchange import calendar_of
-
-    market = settings.market_data
-    calendar = calendar_of(settings.market_hours)
-    provider = market_of(market, calendar)
-    if market.provider == "simulated" and (first is None or last is None):
-        # It has every session of sixty years.
-        missing = "--from" if first is None else "--to"
-        raise InvalidInput(
-            "no range of sessions is named", where=missing, mend="Give --from 2024-06-03 --to 2024-06-28"
-        )
-    return ProvidedBars(provider, calendar, named or provider.symbols, first, last)
+    return provided_bars(settings, named, wanted.first, wanted.last)
 
 
 def _written(

@@ -3,9 +3,7 @@
 Belongs here: what is shown and written. The research itself is `backtest`'s; the bars are found as for a backtest.
 """
 
-import csv
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -13,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from trading_platform.backtest.bar_sources import BarSource
+from trading_platform.backtest.files import make_folder, require_file, require_folder, write_json, write_rows
 from trading_platform.backtest.look_ahead import ExaminedBars
-from trading_platform.backtest.run import Terms, venue_of
-from trading_platform.backtest.sweep_figures import Figures
+from trading_platform.backtest.run import terms_of, venue_of
+from trading_platform.backtest.sweep_figures import Figures, plain
 from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.money import cents, dollars_from_units
@@ -49,10 +48,12 @@ def run_sweep(
     Raises:
         InvalidInput: A value is refused, the strategy looks ahead, there are no such bars, or as `sweep`.
     """
-    from trading_platform.backtest.sweep import sweep
+    from trading_platform.backtest.sweep import sweep, to_examine
 
     strategy = _only(wanted)
-    source = _examined(settings, wanted)
+    source = ExaminedBars(source_of(settings, wanted), to_examine(strategy, grid))
+    if wanted.out is not None:
+        require_file(wanted.out)
     with Bar() as bar:
         found = sweep(
             strategy,
@@ -66,7 +67,7 @@ def run_sweep(
             progress=bar.show,
             memory=wanted.memory,
         )
-    rows = [{**row.values, **told(row.figures)} for row in found]
+    rows = [{**row.values, **plain(row.figures)} for row in found]
     names = list(grid)
     shown = [[*(f"{row.values[name]}" for name in names), *_spoken(row.figures)] for row in found[:top]]
     say("\n".join([_title(strategy, source, f"{len(found):,} combinations, by {by}"), ""]))
@@ -74,7 +75,7 @@ def run_sweep(
     if len(found) > top:
         say(f"{len(found) - top:,} more are not shown.")
     if wanted.out is not None:
-        _write_csv(wanted.out, rows)
+        write_rows(wanted.out, rows)
         say(f"All of them are in {wanted.out}.")
     return rows
 
@@ -90,7 +91,7 @@ def run_sensitivity(
     from trading_platform.backtest.sensitivity import sensitivity
 
     strategy = _only(wanted)
-    source = _examined(settings, wanted)
+    source = ExaminedBars(source_of(settings, wanted), (strategy,))
     with Bar() as bar:
         found = sensitivity(
             strategy,
@@ -104,7 +105,7 @@ def run_sensitivity(
             progress=bar.show,
             memory=wanted.memory,
         )
-    rows = [{"delay": one.delay, "slippage": one.slippage, **told(one.figures)} for one in found]
+    rows = [{"delay": one.delay, "slippage": one.slippage, **plain(one.figures)} for one in found]
     shown = [[f"{one.delay}", f"{one.slippage}", *_spoken(one.figures)] for one in found]
     say(_title(strategy, source, "entries late by bars, slippage in basis points") + "\n")
     say("\n".join(aligned(("bars late", "slippage", *_FIGURES), shown)))
@@ -119,25 +120,23 @@ def run_walk_forward(
     Raises:
         InvalidInput: As `run_sweep`, or the range is too short.
     """
+    from trading_platform.backtest.sweep import to_examine
     from trading_platform.backtest.walk_forward import Lengths, walk_forward
     from trading_platform.performance.statistics import as_json, statistics
 
     strategy = _only(wanted)
     whole = source_of(settings, wanted)
     if wanted.out is not None:
-        from trading_platform.backtest.report import make_folder
+        require_folder(wanted.out)
 
-        make_folder(wanted.out)
+    examined = to_examine(strategy, grid)
 
     def open_bars(first: date, last: date) -> BarSource:
-        return _examined(settings, replace(wanted, first=first, last=last))
+        # The first window shows what there is to see; in the others a look at the strategy itself is enough.
+        looked_at = examined if first == whole.sessions[0].day else (strategy,)
+        return ExaminedBars(source_of(settings, replace(wanted, first=first, last=last)), looked_at)
 
-    terms = Terms(
-        strategies=(strategy,),
-        limits=settings.limits,
-        opening_cash=settings.account.size,
-        venue=venue_of(settings.execution),
-    )
+    terms = terms_of((strategy,), settings)
     lengths = Lengths(train=chosen.train, test=chosen.test, step=chosen.step)
     with ExitStack() as stack:
         progress = _windows_shown(stack)
@@ -182,24 +181,14 @@ def run_walk_forward(
     return found
 
 
-def told(figures: Figures) -> dict[str, Any]:
-    """Figures as JSON has them: dollars to the cent."""
-    found = asdict(figures)
-    return found | {name: _cents(found[name]) for name in ("profit", "traded", "fees")}
-
-
 def _only(wanted: Wanted) -> Strategy:
     if len(wanted.strategies) != 1:
         raise InvalidInput(
             f"{len(wanted.strategies)} strategies are named or active",
             where="STRATEGY",
-            mend="Name one: its parameters are varied",
+            mend="Name one",
         )
     return wanted.strategies[0].strategy
-
-
-def _examined(settings: Settings, wanted: Wanted) -> BarSource:
-    return ExaminedBars(source_of(settings, wanted), [one.strategy for one in wanted.strategies])
 
 
 def _windows_shown(stack: ExitStack) -> Callable[[int, int], None] | None:
@@ -218,32 +207,11 @@ def _write_walk(folder: Path, found: Mapping[str, Any], record: Any, figures: An
     from trading_platform.performance.tearsheet import About, write_tear_sheet
 
     title = str(found["title"])
-    _write(folder / SUMMARY, lambda path: path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8"))
-    _write_csv(folder / TABLE, found["steps"])
+    write_json(make_folder(folder) / SUMMARY, found)
+    write_rows(folder / TABLE, found["steps"])
     about = About(title=title, settings={f"Strategy {strategy.name}": asdict(strategy.parameters)}, warnings=())
     write_tear_sheet(folder / TEAR_SHEET, record, figures, about)
     write_picture(folder / PICTURE, record, figures, title=title)
-
-
-def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    rows = list(rows)
-
-    def write(place: Path) -> None:
-        with place.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-
-    _write(path, write)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    from trading_platform.backtest.spool import unwritable
-
-    try:
-        write(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def _title(strategy: Strategy, source: BarSource, how: str) -> str:

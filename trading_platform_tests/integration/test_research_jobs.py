@@ -3,18 +3,20 @@
 import csv
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 import pytest
 
+from trading_platform.backtest.run import terms_of
 from trading_platform.backtest.sweep import combinations, sweep
 from trading_platform.calendars.exchange import ExchangeCalendar
 from trading_platform.defs.build import build_defs
 from trading_platform.defs.processes_or_pods import processes_or_pods
 from trading_platform.defs.research import BACKTEST, MONTH, SWEEP, backtest_sweep, shared_out
-from trading_platform.defs.research_forms import SweepForm, bars_of, grid_of, settings_of, strategy_of, terms_of
+from trading_platform.defs.research_forms import BacktestForm, SweepForm, bars_of, grid_of, settings_of, strategy_of
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.marketdata.column_import import import_columns
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
@@ -28,8 +30,6 @@ LOUD: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of columns of the simulated market."""
-    from datetime import date
-
     folder = tmp_path_factory.mktemp("columns")
     calendar = ExchangeCalendar()
     market = SimulatedMarket(7, calendar, 8)
@@ -109,7 +109,7 @@ def test_a_backtest_leaves_a_report_and_tells_its_figures(
 def test_a_month_of_a_long_range_is_a_backtest_of_that_month(
     instance: dg.DagsterInstance, columns: Path, tmp_path: Path
 ) -> None:
-    form = {"strategies": [QUIET], "provider": "columns", "folder": str(columns)}
+    form: dict[str, Any] = {"strategies": [QUIET], "provider": "columns", "folder": str(columns)}
     out = tmp_path / "months"
     for month in ("2024-06-01", "2024-07-01"):
         done = run(instance, "backtest_month", "run_backtest", month, out=str(out), **form)
@@ -153,7 +153,7 @@ def test_a_month_without_a_session_is_told(
         ({"folder": ""}, "no folder is named"),
         ({"symbols": ["SIMX"]}, "SIMX"),
         ({"cash": "much"}, "account.size"),
-        ({"provider": "simulated", "folder": ""}, "no range of days is named"),
+        ({"provider": "simulated", "folder": ""}, "no range of sessions is named. Give first 2024-06-03 and last"),
         ({"provider": "paper"}, "market_data.provider"),
         ({"benchmark": "SPY"}, "SPY"),
         ({"memory_mb": 1}, "of memory"),
@@ -166,6 +166,21 @@ def test_a_wrong_form_fails_with_a_sentence(
     (failure,) = failures(run(instance, "backtest", "run_backtest", **form)).values()
     assert said in failure
     assert "Traceback" not in failure
+
+
+def test_days_that_are_left_out_are_those_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trading_platform_tests.acceptance.test_data_commands import DAYS, csv_folder, minutes
+
+    monkeypatch.delenv("TRADING_PLATFORM_CONFIG", raising=False)
+    csv_folder(tmp_path / "bars", "XYZ", {day: minutes() for day in DAYS[-3:]})
+    ranges: list[tuple[dict[str, Any], tuple[date, ...]]] = [
+        ({}, DAYS[-3:]),
+        ({"first": str(DAYS[-2])}, DAYS[-2:]),
+        ({"last": str(DAYS[-2])}, DAYS[-3:-1]),
+    ]
+    for changes, days in ranges:
+        form = BacktestForm(provider="csv", folder=str(tmp_path / "bars"), symbols=["XYZ"], **changes)
+        assert [session.day for session in bars_of(form, settings_of(form)).sessions] == list(days)
 
 
 def test_a_field_that_nobody_knows_is_refused_before_a_run_begins(instance: dg.DagsterInstance) -> None:
@@ -239,6 +254,8 @@ def test_groups_run_in_processes_of_their_own(instance: dg.DagsterInstance, colu
     [
         ({"grid": {}}, "nothing is to be varied"),
         ({"grid": {"closes_below": [3, 3]}}, "each once"),
+        ({"grid": {"closes_belw": [3, 5]}}, "Did you mean 'closes_below'?"),
+        ({"out": "/dev/null/table.csv"}, "/dev/null/table.csv: it cannot be written: Not a directory"),
         ({"rank_by": "profits"}, "Did you mean profit?"),
         ({"strategy": {"name": "gap_and_goo"}}, "Did you mean 'gap_and_go'?"),
         ({"folder": "/nowhere"}, "/nowhere"),

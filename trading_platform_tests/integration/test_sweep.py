@@ -128,7 +128,7 @@ def test_settings_of_one_step_share_a_scan(source: Any, monkeypatch: pytest.Monk
         scanned.append(strategy.parameters.seed)
         return scan_entries(strategy, *given, **options)
 
-    monkeypatch.setattr("trading_platform.backtest.sweep.scan_entries", counted)
+    monkeypatch.setattr("trading_platform.backtest.scans.scan_entries", counted)
     swept(source)
     blocks = sum(1 for _ in source.blocks())
     assert sorted(scanned) == [1] * blocks + [2] * blocks
@@ -204,7 +204,7 @@ def test_a_grid_that_cannot_be_swept_is_refused(source: Any, grid: Any, said: st
 
 
 def test_a_refusal_names_the_combination(source: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"sweep at seed 2, exit_plan\.scale_outs\.1\.target 0\.9"):
+    with pytest.raises(InvalidInput, match=r"grid at seed 2, exit_plan\.scale_outs\.1\.target 0\.9"):
         swept(source, grid={"seed": (2,), "exit_plan.scale_outs.1.target": (0.9,)})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trading_platform.backtest.look_ahead import days_look_ahead, look_ahead, require_no_look_ahead, sample
+from trading_platform.backtest.scans import signals_of
 from trading_platform.bootstrap import market_of
 from trading_platform.calendars.exchange import ExchangeCalendar, calendar_of
 from trading_platform.config.settings import MarketData, MarketHours
@@ -160,9 +161,7 @@ class Told:
 
 @pytest.fixture
 def seeing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trading_platform.backtest import look_ahead as module
-
-    monkeypatch.setattr(module, "_scan", Told(module._scan))
+    monkeypatch.setattr("trading_platform.backtest.look_ahead.signals_of", Told(signals_of))
 
 
 @pytest.mark.usefixtures("seeing")
