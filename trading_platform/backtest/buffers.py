@@ -1,13 +1,13 @@
 """The arrays of a backtest made, and made larger: the compiled pass asks for room and never takes any itself.
 
-Belongs here: sizes and copies. What the arrays are for is `arrays`.
+Belongs here: sizes and copies. What the arrays are for is `loop.arrays`.
 """
 
 from typing import Any, Final
 
 import numpy as np
 
-from trading_platform.backtest.arrays import Account, Array, Desk, Told
+from trading_platform.backtest.loop.arrays import Account, Array, Desk, Told
 from trading_platform.brokers.fill_model import FILLS_PER_ORDER
 from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.records import (

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.arrays import Array, Said
+from trading_platform.backtest.loop.arrays import Array, Said
 from trading_platform.domain.compiled import as_records
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.signals import ExitReason

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.kinds import CANCEL, REDUCE
+from trading_platform.backtest.loop.kinds import CANCEL, REDUCE
 from trading_platform.backtest.results import OpenHolding, PassResult
 from trading_platform.backtest.trades import REASONS, RoundTrips
 from trading_platform.calendars.sessions import Session

@@ -4,7 +4,7 @@ The decision kernel, the fill model, fees and accounting are those of a paper se
 between, so that a backtest and a paper session over the same bars agree in every decision, fill and cent. Blocks of
 sessions may follow each other: what is held, and what was counted, goes on.
 
-Belongs here: the values that go in and come out. The loop is `minutes`; what strategies say comes from `strategies`.
+Belongs here: the values that go in and come out. The loop is `loop.minutes`; what strategies say comes from `strategies`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.arrays import Account, Market, Said, Told
 from trading_platform.backtest.buffers import (
     new_account,
     new_desk,
@@ -28,9 +27,10 @@ from trading_platform.backtest.buffers import (
     roomier_desk,
     roomier_told,
 )
-from trading_platform.backtest.codes import DONE, HELD, LEVELS, TOLD, WORK
 from trading_platform.backtest.hearing import Place, frozen, hear
-from trading_platform.backtest.minutes import run
+from trading_platform.backtest.loop.arrays import Account, Market, Said, Told
+from trading_platform.backtest.loop.codes import DONE, HELD, LEVELS, TOLD, WORK
+from trading_platform.backtest.loop.minutes import run
 from trading_platform.backtest.results import OpenHolding, PassResult
 from trading_platform.brokers.broker import Capabilities
 from trading_platform.brokers.fees import fee_schedule

@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.falls import follow_equity
+from trading_platform.backtest.loop.falls import follow_equity
+from trading_platform.backtest.loop.round_trips import fold_round_trips
 from trading_platform.backtest.results import PassResult
-from trading_platform.backtest.round_trips import fold_round_trips
 from trading_platform.config.names import did_you_mean
 from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.errors import InvalidInput

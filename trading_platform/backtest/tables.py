@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.backtest.files import unwritable
-from trading_platform.backtest.kinds import KINDS
+from trading_platform.backtest.loop.kinds import KINDS
 from trading_platform.backtest.outcome import BacktestResult, moments
 from trading_platform.backtest.results import PassResult
 from trading_platform.backtest.spool import Spool

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.kinds import EXIT, STOP, TARGET
+from trading_platform.backtest.loop.kinds import EXIT, STOP, TARGET
+from trading_platform.backtest.loop.round_trips import BY_CORPORATE_ACTION, fold_round_trips
 from trading_platform.backtest.results import PassResult
-from trading_platform.backtest.round_trips import BY_CORPORATE_ACTION, fold_round_trips
 from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.decisions import ExitCause
 from trading_platform.performance.track_record import CAUSES, trade_t

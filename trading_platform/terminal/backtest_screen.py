@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from trading_platform.backtest.minutes import run
+from trading_platform.backtest.loop.minutes import run
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.domain.clock import SystemClock
 from trading_platform.domain.compiled import is_kept

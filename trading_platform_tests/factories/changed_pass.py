@@ -17,14 +17,14 @@ from trading_platform_tests.factories.guards import Guard
 
 # Each imports only from those before it.
 _MODULES: Final = (
-    "backtest.venue",
-    "backtest.lives",
-    "backtest.dispatch",
-    "backtest.quiet",
-    "backtest.corporate_actions",
-    "backtest.openings",
-    "backtest.shown",
-    "backtest.minutes",
+    "backtest.loop.venue",
+    "backtest.loop.lives",
+    "backtest.loop.dispatch",
+    "backtest.loop.quiet",
+    "backtest.loop.corporate_actions",
+    "backtest.loop.openings",
+    "backtest.loop.shown",
+    "backtest.loop.minutes",
 )
 
 
@@ -37,7 +37,7 @@ def changed_pass(*changes: Guard) -> Iterator[None]:
     try:
         for name, module in whole.items():
             _put(name, _changed(name, module, [one for one in changes if one.module == name]))
-        vars(portfolio_pass)["run"] = sys.modules["trading_platform.backtest.minutes"].run
+        vars(portfolio_pass)["run"] = sys.modules["trading_platform.backtest.loop.minutes"].run
         yield
     finally:
         vars(portfolio_pass)["run"] = run
@@ -57,6 +57,6 @@ def _changed(name: str, module: ModuleType, changes: list[Guard]) -> ModuleType:
 
 
 def _put(name: str, module: ModuleType) -> None:
-    room, leaf = name.split(".")
+    room, _, leaf = name.rpartition(".")
     sys.modules[f"trading_platform.{name}"] = module
     setattr(sys.modules[f"trading_platform.{room}"], leaf, module)

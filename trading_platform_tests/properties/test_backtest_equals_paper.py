@@ -31,68 +31,70 @@ SEEDS: Final = (2, 6, 9, 19, 24, 47, 48, 55, 114, 245)
 """Few trials that show everything; the last test of this part says what that is."""
 
 CHANGES: Final = {
-    "fee": Guard(module="backtest.lives", source="fill.quantity * order.reference", without="fill.quantity * 0"),
+    "fee": Guard(module="backtest.loop.lives", source="fill.quantity * order.reference", without="fill.quantity * 0"),
     "cash": Guard(
-        module="backtest.lives",
+        module="backtest.loop.lives",
         source="book.cash -= order.side * value + fee",
         without="book.cash -= order.side * value",
     ),
     "mark": Guard(
-        module="backtest.minutes",
+        module="backtest.loop.minutes",
         source="        listing.mark = price_from_float(close)\n",
         without="        listing.mark = listing.mark or price_from_float(close)\n",
     ),
     "order of arrival": Guard(
-        module="backtest.venue",
+        module="backtest.loop.venue",
         source="        orders[listing.last_order - 1].next = place\n",
         without="        orders[place - 1].next, listing.order = listing.order, place\n        place = listing.order\n",
     ),
     "eligible at once": Guard(
-        module="backtest.dispatch", source="60 * (state.minute + 1)", without="60 * (state.minute + 2)"
+        module="backtest.loop.dispatch", source="60 * (state.minute + 1)", without="60 * (state.minute + 2)"
     ),
     "purchases first": Guard(
-        module="backtest.lives",
+        module="backtest.loop.lives",
         source="if order.side != BUY and not _book_sale(fills[k], order, lives, sources):",
         without="if order.side != BUY and fill.order > 0 and not _book_sale(fills[k], order, lives, sources):",
     ),
     "attempts": Guard(
-        module="backtest.lives", source="pairs[life.strategy, life.symbol].attempts += 1", without="pass"
+        module="backtest.loop.lives", source="pairs[life.strategy, life.symbol].attempts += 1", without="pass"
     ),
     "the close ends orders": Guard(
-        module="backtest.minutes", source="if state.minute == state.minutes - 1:", without="if False:"
+        module="backtest.loop.minutes", source="if state.minute == state.minutes - 1:", without="if False:"
     ),
     "the next close": Guard(
-        module="backtest.quiet",
+        module="backtest.loop.quiet",
         source="closes[bar] <= bottom or closes[bar] >= top",
         without="closes[bar] >= top",
     ),
     "the clock": Guard(
-        module="backtest.quiet", source="until = min(until, _next_by_clock(state.minute, life, plan))", without="pass"
+        module="backtest.loop.quiet",
+        source="until = min(until, _next_by_clock(state.minute, life, plan))",
+        without="pass",
     ),
-    "what rests": Guard(module="backtest.quiet", source="if listing.order != 0:", without="if False:"),
+    "what rests": Guard(module="backtest.loop.quiet", source="if listing.order != 0:", without="if False:"),
     "reasons": Guard(
-        module="backtest.quiet", source="if source.muted == 0 and source.exits >= 0:", without="if False:"
+        module="backtest.loop.quiet", source="if source.muted == 0 and source.exits >= 0:", without="if False:"
     ),
     "trailing": Guard(
-        module="backtest.quiet",
+        module="backtest.loop.quiet",
         source="if source.muted == 0 and source.levels >= 0 and trails(life, plan):",
         without="if False:",
     ),
     "what is at rest is worth": Guard(
-        module="backtest.quiet", source="worth[minute] += shares * mark", without="worth[minute] += 0"
+        module="backtest.loop.quiet", source="worth[minute] += shares * mark", without="worth[minute] += 0"
     ),
     "highest close": Guard(
-        module="backtest.quiet",
+        module="backtest.loop.quiet",
         source="life.highest_close = max(life.highest_close, listing.quiet_high)",
         without="pass",
     ),
     "lowest equity": Guard(
-        module="backtest.minutes",
+        module="backtest.loop.minutes",
         source="if equity < state.worst_equity or equity > book.peak_equity:",
         without="if equity > book.peak_equity:",
     ),
     "refused at the venue": Guard(
-        module="backtest.dispatch",
+        module="backtest.loop.dispatch",
         source="taken = can_afford(shares, price, book, state)",
         without="taken = True",
     ),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from trading_platform import bootstrap
-from trading_platform.backtest.kinds import KINDS
+from trading_platform.backtest.loop.kinds import KINDS
 from trading_platform.backtest.portfolio_pass import PaperVenue, PortfolioPass
 from trading_platform.backtest.results import PassResult
 from trading_platform.brokers.fill_model import BUY, LIMIT, MARKET, STOP, STOP_LIMIT

@@ -6,7 +6,7 @@ to a holding is `accounting`; which orders there are is `venue`.
 """
 
 from trading_platform.accounting.average_cost import BOOKED, buy, sell
-from trading_platform.backtest.kinds import ENTRY, EXIT, STOP, TARGET
+from trading_platform.backtest.loop.kinds import ENTRY, EXIT, STOP, TARGET
 from trading_platform.brokers.fees import execution_fee
 from trading_platform.brokers.fill_model import BUY
 from trading_platform.domain.compiled import compiled_into_callers as compiled

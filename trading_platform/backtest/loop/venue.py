@@ -8,7 +8,7 @@ The orders of a symbol stand in a chain, in order of arrival. One that has ended
 that everything of that minute sees the same orders, and is taken out by `clear_ended`.
 """
 
-from trading_platform.backtest.kinds import TARGET
+from trading_platform.backtest.loop.kinds import TARGET
 from trading_platform.brokers.fill_model import BUY, SELL, match_bar
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import Record

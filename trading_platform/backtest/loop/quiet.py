@@ -11,8 +11,8 @@ A stretch is at most `STRETCH` minutes long, so that little is done in vain wher
 
 from typing import Final
 
-from trading_platform.backtest.arrays import Said
-from trading_platform.backtest.kinds import ENTRY, EXIT, STOP
+from trading_platform.backtest.loop.arrays import Said
+from trading_platform.backtest.loop.kinds import ENTRY, EXIT, STOP
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.money import BASIS_POINTS
 from trading_platform.domain.records import SESSION_MINUTES, Record

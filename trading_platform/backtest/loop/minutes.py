@@ -10,14 +10,14 @@ Belongs here: the order of things. What is done in each step is in the modules b
 
 from typing import Final
 
-from trading_platform.backtest.arrays import Account, Array, Desk, Market, Said, Told
-from trading_platform.backtest.codes import DONE, HELD, OVERSOLD, TOLD, WORK
-from trading_platform.backtest.dispatch import send
-from trading_platform.backtest.lives import book_fills, end_lives
-from trading_platform.backtest.openings import NEVER, close_session, note_mode, open_session
-from trading_platform.backtest.quiet import rest, wake
-from trading_platform.backtest.shown import link_entries, list_positions, propose
-from trading_platform.backtest.venue import clear_ended, end_filled, expire_all, match
+from trading_platform.backtest.loop.arrays import Account, Array, Desk, Market, Said, Told
+from trading_platform.backtest.loop.codes import DONE, HELD, OVERSOLD, TOLD, WORK
+from trading_platform.backtest.loop.dispatch import send
+from trading_platform.backtest.loop.lives import book_fills, end_lives
+from trading_platform.backtest.loop.openings import NEVER, close_session, note_mode, open_session
+from trading_platform.backtest.loop.quiet import rest, wake
+from trading_platform.backtest.loop.shown import link_entries, list_positions, propose
+from trading_platform.backtest.loop.venue import clear_ended, end_filled, expire_all, match
 from trading_platform.brokers.fill_model import FILLS_PER_ORDER
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import MAX_LEGS, SESSION_MINUTES

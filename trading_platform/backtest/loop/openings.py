@@ -6,9 +6,9 @@ Belongs here: the compiled steps around a session's minutes. What splits and div
 
 from typing import Final
 
-from trading_platform.backtest.arrays import Account, Market, Told
-from trading_platform.backtest.codes import DONE, LEVELS, TOLD
-from trading_platform.backtest.corporate_actions import adjust
+from trading_platform.backtest.loop.arrays import Account, Market, Told
+from trading_platform.backtest.loop.codes import DONE, LEVELS, TOLD
+from trading_platform.backtest.loop.corporate_actions import adjust
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import SESSION_MINUTES
 

@@ -3,7 +3,7 @@
 Belongs here: the compiled loop. A sweep looks at every minute of every setting, and whole arrays would be written for each.
 """
 
-from trading_platform.backtest.arrays import Array
+from trading_platform.backtest.loop.arrays import Array
 from trading_platform.domain.compiled import compiled_for_threads
 
 

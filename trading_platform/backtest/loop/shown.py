@@ -4,9 +4,9 @@ The records are those that `portfolio.decide` makes of values in a paper session
 What a position is worked out from is `lives`; what is decided is `portfolio.kernel`.
 """
 
-from trading_platform.backtest.arrays import Account, Desk, Market, Said
-from trading_platform.backtest.lives import life_of, write_position
-from trading_platform.backtest.openings import NEVER
+from trading_platform.backtest.loop.arrays import Account, Desk, Market, Said
+from trading_platform.backtest.loop.lives import life_of, write_position
+from trading_platform.backtest.loop.openings import NEVER
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import Record
 from trading_platform.domain.rounding import price_from_float, tick_down

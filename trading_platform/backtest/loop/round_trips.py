@@ -6,7 +6,7 @@ come first, as everywhere. What a finished trade is called is `trades`.
 
 from typing import Final
 
-from trading_platform.backtest.arrays import Array
+from trading_platform.backtest.loop.arrays import Array
 from trading_platform.brokers.fill_model import BUY
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import Record

@@ -7,9 +7,9 @@ takes is `venue`; how many an entry has is `portfolio.legs`.
 
 from typing import Final
 
-from trading_platform.backtest.kinds import CANCEL, ENTRY, EXIT, REDUCE, STOP, TARGET
-from trading_platform.backtest.lives import add_life, life_of
-from trading_platform.backtest.venue import add_order, can_afford, end_order, leave, owns
+from trading_platform.backtest.loop.kinds import CANCEL, ENTRY, EXIT, REDUCE, STOP, TARGET
+from trading_platform.backtest.loop.lives import add_life, life_of
+from trading_platform.backtest.loop.venue import add_order, can_afford, end_order, leave, owns
 from trading_platform.brokers.fill_model import BUY, LIMIT, MARKET, SELL
 from trading_platform.brokers.fill_model import STOP as AT_STOP
 from trading_platform.domain.compiled import compiled_into_callers as compiled

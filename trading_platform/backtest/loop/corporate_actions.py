@@ -9,7 +9,7 @@ Here belongs what an action does to the book. The prior close of the day record 
 they are read (`marketdata`).
 """
 
-from trading_platform.backtest.arrays import Account, Array, Told
+from trading_platform.backtest.loop.arrays import Account, Array, Told
 from trading_platform.domain.compiled import compiled_into_callers as compiled
 from trading_platform.domain.records import SESSION_MINUTES, Record
 from trading_platform.domain.rounding import share_down, tick_down
