@@ -211,15 +211,25 @@ def store_uncompiled(record: Any, array: Any, place: int) -> None:
     array[place] = record
 
 
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+def inlined(function: Callable[..., Any], *, within_bounds: bool = False) -> Callable[..., Any]:
     """A twin of a compiled function that is put whole into its caller, and so is every function that it calls.
 
     Its own options (the error model, say) are kept. Twins are not cached: whoever calls them holds their code.
+
+    Args:
+        function: The compiled function.
+        within_bounds: Raise IndexError where an index lies outside of its array, as plain Python does; without it whatever
+            lies there is read and written. A function that says `boundscheck=False` itself keeps to that.
     """
-    return _twin(function, {}, {})
+    return _twin(function, within_bounds, {}, {})
 
 
-def _twin(function: Any, twins: dict[Any, Any], namespaces: dict[int, dict[str, Any]]) -> Callable[..., Any]:
+def _twin(
+    function: Any,
+    within_bounds: bool,  # noqa: FBT001 (it is no option)
+    twins: dict[Any, Any],
+    namespaces: dict[int, dict[str, Any]],
+) -> Callable[..., Any]:
     source: FunctionType = function.py_func
     if source in twins:
         return cast("Callable[..., Any]", twins[source])
@@ -228,10 +238,12 @@ def _twin(function: Any, twins: dict[Any, Any], namespaces: dict[int, dict[str, 
     copy = FunctionType(source.__code__, namespace, source.__name__, source.__defaults__, source.__closure__)
     copy.__kwdefaults__ = source.__kwdefaults__
     options = {**function.targetoptions, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if within_bounds and options.get("boundscheck") is None:
+        options["boundscheck"] = True
     # It is known before what it calls is looked at: functions that call each other find it.
     twins[source] = numba.jit(**options)(copy)
     for name in source.__code__.co_names:
         called = known.get(name)
         if hasattr(called, "py_func"):
-            namespace[name] = _twin(called, twins, namespaces)
+            namespace[name] = _twin(called, within_bounds, twins, namespaces)
     return cast("Callable[..., Any]", twins[source])

@@ -176,14 +176,13 @@ def held_in_registers(step: Step) -> Fold:
     if UNCOMPILED:
         return in_arrays(step)
     callees: dict[str, Callable[..., Any]] = {
-        "_step": step,
         "_store": store,
         "_load": _load,
         "_clear": clear,
         "_judge": judge,
     }
     names: dict[str, Any] = {name: inlined(callee) for name, callee in callees.items()}
-    names |= {"_own": own, "_own_readonly": own_readonly, "_zero": zero}
+    names |= {"_own": own, "_own_readonly": own_readonly, "_zero": zero, "_step": inlined(step, within_bounds=True)}
     return bound(_columns, source, compiled_for_threads, **names)
 
 
@@ -193,6 +192,7 @@ def in_arrays(step: Step) -> Fold:
     names: dict[str, Any] = {"_step": step}
     if not UNCOMPILED:
         names |= {"_own": own_in_array, "_own_readonly": own_in_array, "_zero": zero, "_store": store}
+        names["_step"] = inlined(step, within_bounds=True)
     return quiet(bound(_columns_in_arrays(), top_level_source(step), compiled_for_threads, **names))
 
 

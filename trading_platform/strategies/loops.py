@@ -161,8 +161,9 @@ def loops(step: Step) -> Loops:
     source = top_level_source(step)
     names: dict[str, Any] = {"_step": step}
     if not UNCOMPILED:
-        callees: dict[str, Callable[..., Any]] = {"_step": step, "_store": store, "_judge": judge, "_clear": clear}
+        callees: dict[str, Callable[..., Any]] = {"_store": store, "_judge": judge, "_clear": clear}
         names = {name: inlined(callee) for name, callee in callees.items()} | {"_own": own}
+        names["_step"] = inlined(step, within_bounds=True)
     return Loops(
         fold=cast("Loop", quiet(bound(_fold, source, compiled, **names))),
         each=cast("Loop", quiet(bound(_each, source, compiled, **names))),
@@ -180,7 +181,23 @@ def top_level_source(step: Step) -> FunctionType:
             where=f"{source.__module__}.{source.__qualname__}",
             mend="Define it with `def` at the top of the module",
         )
+    if _prints(source, set()):
+        raise InvalidInput(
+            "the step prints, which it would do on every bar of every symbol",
+            where=place_of(step),
+            mend="Take the print out; level1 and level2 are there to be looked at",
+        )
     return source
+
+
+def _prints(function: FunctionType, known: set[FunctionType]) -> bool:
+    """Whether a function, or one that it calls, prints."""
+    known.add(function)
+    names, given = function.__code__.co_names, function.__globals__
+    if "print" in names and "print" not in given:
+        return True
+    called = [source_of(given[name]) for name in names if hasattr(given.get(name), "py_func")]
+    return any(_prints(one, known) for one in called if one not in known)
 
 
 def bound(

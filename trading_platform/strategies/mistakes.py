@@ -162,6 +162,18 @@ _Saying = Callable[..., tuple[str, str]]
 _SAYINGS: Final[tuple[tuple[re.Pattern[str], _Saying], ...]] = (
     (re.compile(r"Untyped global name '(\w+)':.* type of <class '(?:\w+\.)*(\w+)'>"), _global),
     (re.compile(r"type, assigned to variable '(\w+)' in globals"), lambda name: _global(name, "list")),
+    (re.compile(r"Untyped global name '(\w+)': Cannot type empty list"), lambda name: _global(name, "list")),
+    (
+        re.compile(r"Unknown attribute '(\w+)' of type (?:int|uint|float)\d+"),
+        lambda name: (
+            f"a number is asked for {name!r}, as if it were a record",
+            "A step sees one bar at a time, and the fields of its five records are numbers",
+        ),
+    ),
+    (
+        re.compile(r"\(IMPORT_NAME\)"),
+        lambda: ("it imports something within the step", "Import it at the top of the file"),
+    ),
     (
         re.compile(r"NameError: name '(\w+)' is not defined"),
         lambda name: (f"there is no name {name!r}", "Define it at the top of the file, or mend the spelling"),

@@ -102,6 +102,12 @@ def cause_of(error: Exception, strategy: Strategy) -> InvalidInput:
     if objection is not None:
         return objection
     file = source_of(strategy.step).__code__.co_filename
+    if isinstance(error, IndexError):
+        return InvalidInput(
+            f"the step uses an index that lies outside of its array: {spoken(error)}",
+            where=raised_in(error, file),
+            mend="Keep each index below the array's length; trading-platform strategies check names the line if it meets it",
+        )
     return InvalidInput(
         f"the step raised {spoken(error)}",
         where=raised_in(error, file),

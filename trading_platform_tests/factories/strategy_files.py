@@ -41,7 +41,7 @@ ENTER: Final = """
 """
 """Enters what costs more than 60 dollars, on the minute of its parameter."""
 
-PEEK: Final = """
+PAST_THE_END: Final = """
     state.bars += 1
     if state.bars % 30 == 0 and day.volume_share[389 + params.minute] > bar.close * 1.001:
         out.entry = 1
@@ -49,10 +49,24 @@ PEEK: Final = """
         out.valid_bars = 1
         out.stop = bar.close - 0.5
 """
-"""Enters where the day will end higher: an index past the end of the volume profile lies the next day's prior close.
+"""Reads an index past the end of the volume profile, where its parameter says so: with `minute` 0 it is the last one."""
 
-With `minute` 0 it is the profile's own last number, and nothing is entered.
+PEEK: Final = PAST_THE_END.replace(
+    "day.volume_share[389 + params.minute]", "beyond(day.volume_share, 389 + params.minute)"
+)
+"""Enters where the day will end higher: past the end of the volume profile lies the next day's prior close.
+
+With `minute` 0 nothing is entered. It needs `BEYOND` at the top of its file.
 """
+
+BEYOND: Final = """
+import numba
+
+@numba.njit(boundscheck=False)
+def beyond(values, place):
+    return values[place]
+"""
+"""A function that forbids the compiler to look whether an index is within its array."""
 
 
 def source(

@@ -6,6 +6,7 @@ Each does so only where its parameters say so, so that the same step is its own 
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
@@ -40,6 +41,11 @@ def _numbers_at(typing: Any, address: Any) -> Any:
     return types.CPointer(types.float64)(address), generate  # type: ignore[no-untyped-call]  # it has no types
 
 
+@numba.njit(boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has few types
+def _beyond(values: Any, place: int) -> Any:
+    return values[place]
+
+
 @compiled
 def step(state: Any, bar: Any, day: Any, params: Any, out: Any) -> None:
     state.bars += 1
@@ -50,7 +56,7 @@ def step(state: Any, bar: Any, day: Any, params: Any, out: Any) -> None:
             out.level1 = memory[0]
             out.exit = 1
     # The last day of all has no next one: there its record says nothing of the range.
-    seen = day.volume_share[params.place] if day.atr > 0.0 else 0.0
+    seen = _beyond(day.volume_share, params.place) if day.atr > 0.0 else 0.0
     if state.bars % 30 == 0 and seen > bar.close * 1.001:
         out.entry = 1
         out.setup = 1

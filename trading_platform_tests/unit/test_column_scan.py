@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading_platform.domain.compiled import UNCOMPILED
+from trading_platform.domain.compiled import UNCOMPILED, empty_records
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.domain.records import SESSION_MINUTES
-from trading_platform.strategies import column_scan, vwap_reclaim
+from trading_platform.domain.records import SESSION_MINUTES, day_t, step_bar_t
+from trading_platform.strategies import column_loop, column_scan, vwap_reclaim
 from trading_platform.strategies.column_loop import held_in_registers, in_arrays
 from trading_platform.strategies.column_scan import scan_columns, scan_entries
 from trading_platform.strategies.contract import Strategy
 from trading_platform.strategies.registry import load
+from trading_platform.strategies.set_aside import GuardedFold
 from trading_platform_tests.factories.random_columns import RandomColumns, random_columns
-from trading_platform_tests.factories.strategy_files import line_of, source, write
+from trading_platform_tests.factories.strategy_files import PAST_THE_END, line_of, source, write
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -76,10 +77,11 @@ def test_all_that_a_step_calls_is_part_of_the_loop(tmp_path: Path, monkeypatch: 
     copied = load("vwap_reclaim", file=write(tmp_path / "copied.py", text))
     entries(copied, random_columns(1))
     assert called_by(held_in_registers(copied.step)) == set()
-    monkeypatch.setattr(column_scan, "_READY", {})
-    monkeypatch.setattr(column_scan, "held_in_registers", in_arrays)
-    entries(copied, random_columns(1))
-    assert len(called_by(in_arrays(copied.step))) > 1, "the control: in the other form it is called"
+    # The control: as it is, it is called.
+    other = load("vwap_reclaim", file=write(tmp_path / "other.py", text))
+    monkeypatch.setattr(column_loop, "inlined", lambda function, **_: function)
+    entries(other, random_columns(1))
+    assert len(called_by(held_in_registers(other.step))) > 1
 
 
 def called_by(loop: Any) -> set[str]:
@@ -88,6 +90,32 @@ def called_by(loop: Any) -> set[str]:
     assert len(codes) == 1
     called = {name for code in codes for name in re.findall(r"call [^\n]*?@(_ZN\w+)", code)}
     return {name for name in called if "_columns" not in name}
+
+
+def test_an_index_outside_of_its_array_is_refused_in_every_form(
+    written: Callable[..., Strategy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond, market = written(source(PAST_THE_END)), random_columns(1)
+    said = "the step uses an index that lies outside of its array: IndexError"
+    with pytest.raises(InvalidInput, match=said):
+        entries(beyond, market)
+    monkeypatch.setattr(column_scan, "_READY", {})
+    monkeypatch.setattr(column_scan, "held_in_registers", in_arrays)
+    with pytest.raises(InvalidInput, match=said):
+        entries(beyond, market)
+    bars = empty_records((1, SESSION_MINUTES), step_bar_t)
+    bars["minute"], bars["close"] = np.arange(SESSION_MINUTES), 1.0
+    live = GuardedFold(beyond, empty_records(1, day_t))
+    live.take(bars, np.ones(bars.shape, np.bool_), next_only=False)
+    assert live.broken is not None
+    assert said in live.broken
+
+
+@pytest.mark.parametrize("top", ["", "@compiled\ndef told(number):\n    print(number)\n"], ids=["itself", "by another"])
+def test_a_step_that_prints_is_refused(written: Callable[..., Strategy], top: str) -> None:
+    talks = written(source("print(bar.close)" if not top else "told(bar.close)", top=top))
+    with pytest.raises(InvalidInput, match="the step prints"):
+        entries(talks, random_columns(1))
 
 
 RING = '[("bars", "i8"), ("ring", "f8", (4,))]'

@@ -103,7 +103,8 @@ def test_one_session_alone_shows_what_lies_in_the_next_row(columns: BarColumns) 
     arrays = {name: np.ascontiguousarray(getattr(columns, name)[:, :1]) for name in COLUMNS}
     days = np.ascontiguousarray(columns.days[:, :1])
     days["atr"][-1] = np.nan
-    days["prior_close"] = np.array([[1.0], [90.0], [1.0], [90.0]])
+    # Those in the middle have other neighbours when they are turned round; beyond the last record lies anything.
+    days["prior_close"] = np.array([[90.0], [1.0], [1.0], [90.0]])
     one = bar_columns(columns.symbols, columns.sessions[:1], arrays, days)
     leak = look_ahead(with_values(place=NEXT_DAY), one)
     assert leak is not None

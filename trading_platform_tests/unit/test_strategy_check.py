@@ -35,6 +35,10 @@ UNCOMPILABLE = {
     "out.level1 = plain(bar.close)": "it calls plain, which is not compiled. Put @compiled above plain",
     "out.level1 = TABLE['a']": "it uses TABLE, a dict, which compiled code does not read",
     "out.level1 = LISTED[0]": "it uses LISTED, a list, which compiled code does not read",
+    "HISTORY.append(bar.close)": "it uses HISTORY, a list, which compiled code does not read",
+    "out.level1 = bar[1].close": "asked for 'close', as if it were a record",
+    "out.level1 = params.minute.close": "a number is asked for 'close', as if it were a record. A step sees one bar",
+    "import socket": "it imports something within the step. Import it at the top of the file",
     "SEEN[0] += 1.0": "writes to an array outside its records, which compiled code holds constant. Keep what changes",
     "global COUNT; COUNT += 1": "it changes a global name. Keep what changes in the state record",
     "out.level1 = 'a' + bar.close": "compiled code does not do add('a', float64)",
@@ -43,7 +47,7 @@ UNCOMPILABLE = {
     "out.level1 = bar": "a record is put where float64 belongs",
 }
 TOP = """
-TABLE, LISTED, SEEN, COUNT = {"a": 1}, [1.0], np.zeros(3), 0
+TABLE, LISTED, HISTORY, SEEN, COUNT = {"a": 1}, [1.0], [], np.zeros(3), 0
 
 def plain(x):
     return x
