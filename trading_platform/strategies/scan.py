@@ -155,6 +155,9 @@ class SessionFold:
         self._states = empty_records(symbols, self._strategy.state_t)
         self._outs = empty_records(symbols, out_t)
         self._asides = empty_records(symbols, aside_t)
+        for records in (self._states, self._outs, self._asides):
+            # The system gives memory when it is first written: better now than on the session's first bar.
+            records.view(np.uint8).fill(0)
 
     def _fold_into(self, outs: Records, bars: Records, present: Mask, one: slice) -> None:
         self._loops.fold(
