@@ -35,6 +35,9 @@ Counts = npt.NDArray[np.int16]
 BLOCK_BYTES: Final = 256 * 2**20
 """Columns that are made of a provider's bars are made so many bytes at a time, and at least a session."""
 
+NO_BARS: Final = "no minute bars in the range"
+"""How the problem of a symbol begins of which nothing is recorded."""
+
 _VOLUME_BYTES: Final = 4_000  # of a symbol's session that the maker keeps
 _NAMED: Final = 5
 
@@ -232,8 +235,7 @@ class ProvidedBars:
         within = calendar.sessions(min(recorded), max(recorded)) if recorded else ()
         self.sessions = tuple(session for session in within if session.day in recorded)
         if not self.sessions:
-            told = f" ({problems[0].symbol}: {problems[0].what.rstrip('.')})" if problems else ""
-            raise _nothing(f"{self.source.provider} {self.source.feed}", self.symbols, first, last, told)
+            raise _nothing(_name(self.source), self.symbols, first, last, problems)
         self.missing = tuple(session.day for session in within if session.day not in recorded)
         self.actions = tuple(self._find_actions(problems))
         self.problems = tuple(problems)
@@ -283,7 +285,7 @@ class ProvidedBars:
             if not own:
                 known = getattr(self._provider, "symbols", ())
                 guess = did_you_mean(symbol, known) if symbol not in known else ""
-                problems.append(DataProblem(symbol=symbol, what=f"no minute bars in the range{guess and '.' + guess}"))
+                problems.append(DataProblem(symbol=symbol, what=f"{NO_BARS}{guess and '.' + guess}"))
         return recorded, problems
 
     def _find_actions(self, problems: list[DataProblem]) -> Iterator[CorporateAction]:
@@ -299,12 +301,35 @@ class ProvidedBars:
                 problems.append(DataProblem(symbol=symbol, what=f"{UNUSABLE}: {error}"))
 
 
+def blocks_with_bars(source: BarSource) -> Iterator[BarBlock]:
+    """The blocks of a source. Raises `InvalidInput` after the last where none had a bar: figures would be of nothing."""
+    came, problems = False, list(source.problems)
+    for block in source.blocks():
+        came = came or bool((block.counts > 0).any())
+        problems += block.problems
+        yield block
+    if not came:
+        days = source.sessions[0].day, source.sessions[-1].day
+        raise _nothing(_name(source.source), source.symbols, *days, problems)
+
+
+def _name(source: Source) -> str:
+    return f"{source.provider} {source.feed}"
+
+
 def _require_range(first: date | None, last: date | None) -> None:
     if first is not None and last is not None and last < first:
         raise InvalidInput(f"{last} is before {first}", where="--from, --to", mend="Give the first day, then the last")
 
 
-def _nothing(where: str, symbols: Sequence[str], first: date | None, last: date | None, told: str = "") -> InvalidInput:
+def _nothing(
+    where: str,
+    symbols: Sequence[str],
+    first: date | None,
+    last: date | None,
+    problems: Sequence[DataProblem] = (),
+) -> InvalidInput:
+    told = f" ({problems[0].symbol}: {problems[0].what.rstrip('.')})" if problems else ""
     named = ", ".join(symbols[:_NAMED]) + (f" and {len(symbols) - _NAMED:,} more" if len(symbols) > _NAMED else "")
     span = "".join(f" {word} {day}" for word, day in (("from", first), ("to", last)) if day is not None)
     return InvalidInput(

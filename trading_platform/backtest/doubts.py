@@ -5,16 +5,17 @@ can be traded at all is told before, by `marketdata.coverage`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.bar_sources import BarBlock, BarSource, Counts
+from trading_platform.backtest.bar_sources import NO_BARS, BarBlock, BarSource, Counts
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.reports import DataProblem
+from trading_platform.marketdata.fetch import UNUSABLE
 from trading_platform.performance.wording import counted
 
 NAMED: Final = 5
@@ -33,7 +34,8 @@ class DataDoubts:
     def __init__(self, source: BarSource) -> None:
         self._symbols, self._sessions, self._missing = source.symbols, source.sessions, source.missing
         self._counts = np.zeros((len(source.symbols), len(source.sessions)), np.int16)
-        self._problems = Counter({(one.symbol, one.what): one.count for one in source.problems})
+        self._before = tuple(source.problems)
+        self._problems: Counter[tuple[str, str]] = Counter()
         self._unknown = 0
         self._seen = 0
 
@@ -50,15 +52,44 @@ class DataDoubts:
         """The bars of all blocks."""
         return int(self._counts.sum(dtype=np.int64))
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The symbols of which not one bar came: nothing of them was traded."""
+        return tuple(_of(self._symbols, np.logical_not((self._counts > 0).any(axis=1))))
+
     def said(self) -> tuple[str, ...]:
         """Everything that a reader must know, the gravest first."""
+        unusable = dict(self._unusable())
+        refused = Counter({name: count for name, count in self._problems.items() if not _is_unusable(name[1])})
+        refused.update({(one.symbol, one.what): one.count for one in self._before if not _is_unusable(one.what)})
         return (
-            *_problems(self._problems, within=self._symbols),
+            *_listed(list(unusable.values()), [1] * len(unusable), list(unusable)),
+            *_refusals(refused),
+            *_silent([one for one in self.left_out if one not in unusable], {symbol for symbol, _ in refused}),
             *_coverage(self._symbols, self._sessions, self._counts),
             *_holes(self._symbols, self._sessions, self._counts),
             *_missing(self._missing),
             *self._unknown_volumes(),
         )
+
+    def _unusable(self) -> Iterator[tuple[str, str]]:
+        """Of each symbol whose data cannot be used, or are not there, one sentence: those that are left out first.
+
+        A malformed file is met anew in every session; what is wrong is told once, at its first place.
+        """
+        away = set(self.left_out)
+        found = {one.symbol: one.what for one in reversed(self._before) if _is_unusable(one.what)}
+        sessions: Counter[str] = Counter()
+        for (symbol, what), count in sorted(self._problems.items()):
+            if _is_unusable(what):
+                found.setdefault(symbol, what)
+                sessions[symbol] += count
+        for symbol in sorted(found, key=lambda one: (one not in away, one)):
+            # Two files of a symbol may be wrong in one session.
+            more = min(sessions[symbol], len(self._sessions)) - 1
+            also = f" Its data cannot be used on {counted(more, 'more session')}." if more > 0 else ""
+            named = f"{symbol} is left out" if symbol in away else symbol
+            yield symbol, f"{named}: {_ended(found[symbol])}{also}"
 
     def _unknown_volumes(self) -> Iterator[str]:
         if self._unknown:
@@ -68,25 +99,48 @@ class DataDoubts:
             )
 
 
-def _problems(problems: Counter[tuple[str, str]], within: Sequence[str]) -> Iterator[str]:
+def _ended(what: str) -> str:
+    """A sentence with its end; one that asks has it."""
+    return what if what.endswith("?") else f"{what.rstrip('.')}."
+
+
+def _is_unusable(what: str) -> bool:
+    return what.startswith((UNUSABLE, NO_BARS))
+
+
+def _refusals(problems: Counter[tuple[str, str]]) -> Iterator[str]:
     found = [DataProblem(symbol=symbol, what=what, count=count) for (symbol, what), count in sorted(problems.items())]
-    for one in found[: 2 * NAMED]:
+    said = []
+    for one in found:
         times = f" ({one.count:,} times)" if one.count > 1 else ""
-        yield f"{one.symbol}: {one.what.rstrip('.')}{times}."
-    rest = found[2 * NAMED :]
-    if rest:
-        symbols = len({one.symbol for one in rest} & set(within))
-        yield f"So it is {sum(one.count for one in rest):,} times more, in {counted(symbols, 'symbol')}."
+        said.append(f"{one.symbol}: {one.what.rstrip('.')}{times}.")
+    yield from _listed(said, [one.count for one in found], [one.symbol for one in found])
+
+
+def _listed(said: Sequence[str], counts: Sequence[int], symbols: Sequence[str]) -> Iterator[str]:
+    """The first of many sentences, and how many problems the others are, of how many symbols."""
+    most = 2 * NAMED
+    yield from said[:most]
+    if said[most:]:
+        rest = counted(sum(counts[most:]), "more such problem")
+        yield f"There {'is' if sum(counts[most:]) == 1 else 'are'} {rest}, in {counted(len(set(symbols[most:])), 'symbol')}."
+
+
+def _silent(symbols: Sequence[str], refused: Collection[str]) -> Iterator[str]:
+    """Symbols without a bar: those that had none, and those all of whose bars were refused."""
+    none = [one for one in symbols if one not in refused]
+    yield from _named("has no bar in the range", "have no bar in the range", none)
+    every = [one for one in symbols if one in refused]
+    yield from _named("has no bar that can be used", "have no bar that can be used", every)
 
 
 def _coverage(symbols: Sequence[str], sessions: Sequence[Session], counts: Counts) -> Iterator[str]:
-    """Symbols without a bar, and those whose bars begin late, end early, or are away in between."""
+    """Symbols whose bars begin late, end early, or are away in between."""
     traded = counts > 0
     ever = np.asarray(traded.any(axis=1))
     first = traded.argmax(axis=1)
     last = traded.shape[1] - 1 - traded[:, ::-1].argmax(axis=1)
     days = [session.day for session in sessions]
-    yield from _named("has no bar in the range", "have no bar in the range", _of(symbols, np.logical_not(ever)))
     late = np.flatnonzero(ever & (first > 0))
     yield from _named("begins within the range", "begin within the range", _dated(symbols, late, first, days))
     early = np.flatnonzero(ever & (last < len(days) - 1))

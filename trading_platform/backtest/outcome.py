@@ -19,6 +19,7 @@ from trading_platform.backtest.trades import REASONS, RoundTrips
 from trading_platform.calendars.sessions import Session
 from trading_platform.domain.decisions import DecisionKind, Rule, Verdict
 from trading_platform.domain.records import SESSION_MINUTES
+from trading_platform.performance.drawdown import deepest
 from trading_platform.performance.round_trips import net_profits
 from trading_platform.performance.track_record import Benchmark, TrackRecord
 from trading_platform.strategies.loops import GAVE_UP
@@ -56,6 +57,7 @@ class Tally:
         resized: Those of them that a rule made smaller.
         refused: Refused decisions by the rule that refused.
         orders: Orders that were sent; changes are not among them.
+        changes: Changes of orders that were sent: cancels and reductions.
         not_taken: Those of them that the venue refused.
         executions: Fills.
         traded: Units: the value of all of them, purchases and sales added up.
@@ -68,6 +70,7 @@ class Tally:
     resized: int = 0
     refused: Counter[Rule] = field(default_factory=Counter)
     orders: int = 0
+    changes: int = 0
     not_taken: int = 0
     executions: int = 0
     traded: int = 0
@@ -83,6 +86,7 @@ class Tally:
         rules, times = np.unique(decisions["rule"][decisions["verdict"] == Verdict.REFUSED], return_counts=True)
         self.refused.update({Rule(int(rule)): int(count) for rule, count in zip(rules, times, strict=True)})
         self.orders += int(orders.sum())
+        self.changes += int(orders.size - orders.sum())
         self.not_taken += int((sent["refused"][orders] != 0).sum())
         self.executions += executions.size
         self.traded += int((executions["quantity"] * executions["price"]).sum())
@@ -105,6 +109,7 @@ class BacktestResult:
         tally: How often what happened.
         set_aside: Where strategies were set aside, by block, strategy and symbol.
         doubts: What a reader must know of the bars, in sentences.
+        left_out: Those of the symbols of which not one bar came.
     """
 
     strategies: tuple[str, ...]
@@ -118,6 +123,7 @@ class BacktestResult:
     tally: Tally
     set_aside: tuple[SetAside, ...]
     doubts: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @property
     def closing(self) -> int:
@@ -130,6 +136,17 @@ class BacktestResult:
         curve = np.concatenate((np.array([self.opening], np.int64), self.equity))
         highest = np.maximum.accumulate(curve)
         return float(((highest - curve) / highest).max())
+
+    @property
+    def deepest_fall_at_closes(self) -> float:
+        """The deepest fall from one session's close (or the opening cash) to a later one; a share of the higher one."""
+        closes = self.equity[SESSION_MINUTES - 1 :: SESSION_MINUTES]
+        return deepest(np.concatenate((np.array([self.opening], np.int64), closes))).depth
+
+    @property
+    def traded_symbols(self) -> tuple[str, ...]:
+        """The symbols of which a bar came."""
+        return tuple(one for one in self.symbols if one not in set(self.left_out))
 
     @property
     def net(self) -> Units:

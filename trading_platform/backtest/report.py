@@ -1,4 +1,4 @@
-"""The folder that a backtest leaves: figures, rows, the tear sheet, and all that is needed to run it again.
+"""The folder that a backtest leaves: figures, rows, the tear sheet, and what it was given.
 
 The same run writes the same bytes: no file holds a time of the machine, nor where it lies. Here belong which files there
 are and what `summary.json` says; rows are `tables`, figures and pages `performance`.
@@ -51,7 +51,8 @@ def summary(
 ) -> dict[str, Any]:
     """What `summary.json` says: plain values, dollars to the cent.
 
-    `profit` is what equity has gained; `realised` is the net of the finished trades.
+    `profit` is what equity has gained; `realised` is the net of the finished trades. `symbols` are those that had bars;
+    `orders` and `order_changes` together are the rows of orders.csv.
     """
     tally = result.tally
     return {
@@ -59,7 +60,8 @@ def summary(
         "command": list(described.command),
         "data": dict(described.data),
         "strategies": {name: dict(values) for name, values in described.strategies.items()},
-        "symbols": len(result.symbols),
+        "symbols": len(result.traded_symbols),
+        "left_out": list(result.left_out),
         "sessions": len(result.sessions),
         "first": result.sessions[0].day.isoformat(),
         "last": result.sessions[-1].day.isoformat(),
@@ -76,6 +78,7 @@ def summary(
         "resized": tally.resized,
         "refused": {rule.name.lower(): count for rule, count in sorted(tally.refused.items())},
         "orders": tally.orders,
+        "order_changes": tally.changes,
         "not_taken": tally.not_taken,
         "fills": tally.executions,
         "held": [_held(result, place) for place in range(len(result.holdings))],
@@ -136,8 +139,11 @@ def _set_aside(result: BacktestResult) -> list[str]:
         f"{one.strategy} said nothing more of {one.symbol} on {one.session} from minute {one.minute} on: {one.what}."
         for one in result.set_aside[:_NAMED]
     ]
-    more = len(result.set_aside) - len(said)
-    return [*said, *([f"So it was {more:,} times more."] if more else [])]
+    count = len(result.set_aside)
+    if count == len(said):
+        return said
+    # The sentence that ends such a run counts all of them too.
+    return [*said, f"A strategy was set aside {count:,} times in all; the first {_NAMED} are told here."]
 
 
 def _left_open(result: BacktestResult) -> list[str]:

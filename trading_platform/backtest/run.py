@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trading_platform.backtest.bar_sources import BarBlock, BarSource
+from trading_platform.backtest.bar_sources import BarBlock, BarSource, blocks_with_bars
 from trading_platform.backtest.doubts import DataDoubts
 from trading_platform.backtest.memory import require
 from trading_platform.backtest.outcome import BacktestResult, SetAside, Tally
@@ -109,7 +109,7 @@ def run_backtest(
         _compile(strategy)
     course = _Course(source, terms)
     after: date | None = None
-    for block in source.blocks():
+    for block in blocks_with_bars(source):
         said = [entries_of(strategy, block.columns, threads) for strategy in terms.strategies]
         actions = actions_of_block(source.actions, block.columns, after)
         after = block.columns.sessions[-1].day
@@ -167,6 +167,7 @@ class _Course:
             tally=replace(self._tally, bars=self._doubts.bars),
             set_aside=tuple(self._set_aside),
             doubts=self._doubts.said(),
+            left_out=self._doubts.left_out,
         )
 
 

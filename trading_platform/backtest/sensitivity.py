@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.backtest.bar_sources import BarSource
+from trading_platform.backtest.bar_sources import BarSource, blocks_with_bars
 from trading_platform.backtest.memory import require
 from trading_platform.backtest.portfolio_pass import PaperVenue, PortfolioPass
 from trading_platform.backtest.run import Progress, actions_of_block
@@ -86,7 +86,7 @@ def sensitivity(
     tallies = [Tally(units_from_dollars(opening_cash), len(source.symbols)) for _ in wanted]
     after: date | None = None
     done = 0
-    for block in source.blocks():
+    for block in blocks_with_bars(source):
         columns = block.columns
         actions = actions_of_block(source.actions, columns, after)
         after = columns.sessions[-1].day

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trading_platform.backtest.bar_sources import BarSource
+from trading_platform.backtest.bar_sources import BarSource, blocks_with_bars
 from trading_platform.backtest.memory import available, require
 from trading_platform.backtest.portfolio_pass import CorporateAction, PaperVenue, PortfolioPass
 from trading_platform.backtest.run import Progress, actions_of_block
@@ -179,9 +179,17 @@ def strategy_at(strategy: Strategy, values: Mapping[str, Any]) -> Strategy:
             number, part = _leg(name, len(legs))
             legs[number] = replace(legs[number], **{part: values[name]})
         return replace(changed, exit_plan=replace(changed.exit_plan, scale_outs=tuple(legs)))
-    except InvalidInput as error:
+    except InvalidInput as given:
+        error = with_parts_named(given, strategy.name)
         told = ", ".join(f"{name} {value}" for name, value in values.items())
-        raise InvalidInput(error.what, where=f"grid at {told}: {error.where}", mend=error.mend) from error
+        raise InvalidInput(error.what, where=f"grid at {told}: {error.where}", mend=error.mend) from given
+
+
+def with_parts_named(error: InvalidInput, strategy: str) -> InvalidInput:
+    """The refusal of a name that is no parameter of a strategy, with the parts that have names beside its own."""
+    if error.where != f"strategy {strategy}" or not error.what.startswith("there is no parameter "):
+        return error
+    return InvalidInput(error.what, where=error.where, mend=f"{error.mend}; and exit_plan.NAME, sizing.NAME")
 
 
 def _leg(name: str, legs: int) -> tuple[int, str]:
@@ -212,7 +220,7 @@ def _trade(settings: Sequence[_Setting], source: BarSource, threads: int | None,
     after: date | None = None
     done = 0
     with ThreadPoolExecutor(workers) as pool:
-        for block in source.blocks():
+        for block in blocks_with_bars(source):
             actions = actions_of_block(source.actions, block.columns, after)
             after = block.columns.sessions[-1].day
             _Block(columns=block.columns, actions=actions).trade(shared, pool, workers)

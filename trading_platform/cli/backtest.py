@@ -1,7 +1,7 @@
 """The command that trades a strategy over history, with the decisions that paper and live make."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,8 +66,8 @@ def backtest(
     """Trade strategies over recorded bars, with the decisions, fills and cents of a paper session.
 
     Without a STRATEGY the active ones trade. Limits, fees and slippage are those of the configuration. With --out a
-    folder holds summary.json, trades, orders, decisions, fills and equity as CSV, tearsheet.html, equity.png, and
-    configuration.json, which TRADING_PLATFORM_CONFIG may name to run it again.
+    folder holds trades, orders, decisions, fills and equity as CSV, tearsheet.html, equity.png, summary.json with the
+    figures and the command, and configuration.json with the settings that it ran under, for TRADING_PLATFORM_CONFIG.
 
     Exit code 2 if something that was given cannot be used; also if a step gave what is no price, after all was shown.
     """
@@ -175,7 +175,12 @@ def _chosen_strategies(
     for one in meant:
         values = {**one.parameters, **by_strategy[one.name]}
         which = profile if profile is not None else one.profile
-        strategy = registry.load(one.name, which, values, one.file)
+        try:
+            strategy = registry.load(one.name, which, values, one.file)
+        except InvalidInput as error:
+            from trading_platform.backtest.sweep import with_parts_named
+
+            raise with_parts_named(error, one.name) from error
         chosen.append(Chosen(strategy=strategy, file=one.file, profile=which, changes=values))
     assert all(isinstance(one, ActiveStrategy) for one in meant)
     return tuple(chosen)
@@ -197,7 +202,10 @@ def _meant(named: str, active: "Mapping[str, ActiveStrategy]") -> "ActiveStrateg
 
 
 def _by_strategy(changes: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The values of `--set` for each strategy; one without a strategy's name is for all of them."""
+    """The values of `--set` for each strategy; one without a strategy's name is for all of them.
+
+    Raises `InvalidInput` for what sets nothing, is no number, or is set twice: which of the two is meant is not known.
+    """
     found: dict[str, dict[str, float]] = {name: {} for name in names}
     for change in changes:
         name, equals, text = change.partition("=")
@@ -206,8 +214,21 @@ def _by_strategy(changes: Sequence[str], names: Sequence[str]) -> dict[str, dict
         name = name.strip()
         own = [one for one in names if name.startswith(f"{one}.")]
         for one in own or names:
-            found[one][name.removeprefix(f"{one}.") if own else name] = number_of(name, text.strip())
+            plain = name.removeprefix(f"{one}.") if own else name
+            if plain in found[one]:
+                raise InvalidInput(f"{plain} is given twice", where="--set", mend="Give it once")
+            found[one][plain] = number_of(name, text.strip())
     return found
+
+
+def require_apart(varied: Iterable[str], changes: Sequence[str], strategy: str) -> None:
+    """Raise `InvalidInput` where a name of `--grid` is given by `--set` too: its value would count for nothing."""
+    fixed = _by_strategy(changes, (strategy,))[strategy]
+    for name in varied:
+        if name in fixed:
+            raise InvalidInput(
+                f"{name} is both varied and set", where="--grid, --set", mend="Give it to one of the two"
+            )
 
 
 def number_of(name: str, text: str) -> float:
@@ -232,7 +253,7 @@ def _judged(set_aside: "Sequence[SetAside]") -> int:
     if not wrong:
         return 0
     first = wrong[0]
-    more = f", and {len(wrong) - 1:,} times more" if len(wrong) > 1 else ""
+    more = f"; {len(wrong):,} such mistakes in all" if len(wrong) > 1 else ""
     click.echo(
         f"Error: strategy {first.strategy}: {first.what}; first in {first.symbol} on {first.session}, minute "
         f"{first.minute}{more}. From there to the session's end it said nothing of that symbol. Mend the step; "

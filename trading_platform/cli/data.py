@@ -1,7 +1,7 @@
 """Commands for recorded bars: what is there, whether it can be traded, and storing it as columns for backtests."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -176,8 +176,8 @@ def _check_columns(folder: Path, *, as_json: bool) -> int:
     else:
         for said in damaged:
             click.echo(said)
-        for day in missing:
-            click.echo(f"{day}: the session is not there.")
+        for said in _runs(missing, (str(one.session.day) for one in catalogue.sessions), "the session is not there"):
+            click.echo(said)
         bars = sum(one.bars for one in catalogue.sessions)
         click.echo(
             f"{_counted(bars, 'bar')} in {_counted(len(catalogue.sessions), 'session')}: {len(damaged):,} damaged, "
@@ -224,8 +224,8 @@ def import_data(
     if as_json:
         print_json(facts)
     else:
-        for day in done.missing:
-            click.echo(f"{day}: the source has no bar of any symbol.")
+        for said in _runs(done.missing, (*done.written, *done.skipped), "the source has no bar of any symbol"):
+            click.echo(said)
         for problem in done.problems:
             click.echo(f"{problem.symbol}: {problem.what.rstrip('.')} ({problem.count:,}).")
         click.echo(
@@ -305,9 +305,8 @@ def _show(found: list["Coverage"]) -> None:
     ]
     if rows:
         print_rows(rows, tuple(rows[0]), "Bars")
-    for one in found:
-        for said in _said(one):
-            click.echo(f"{one.symbol} {one.session or ''}".strip() + f": {said}")
+    for said in _findings(found):
+        click.echo(said)
     counts = {state: sum(one.state is state for one in found) for state in State}
     symbols, days = len({one.symbol for one in found}), len({one.session for one in found if one.session})
     click.echo(
@@ -315,6 +314,47 @@ def _show(found: list["Coverage"]) -> None:
         f"{counts[State.READY]} can be traded, {counts[State.DOUBTFUL]} lack something or are doubtful, "
         f"{counts[State.UNUSABLE]} cannot be used."
     )
+
+
+def _runs(missing: Sequence[Any], there: Iterable[Any], what: str) -> Iterator[str]:
+    """A line for each run of days that are missing with none between them that is there. They come in order."""
+    stops = set(there)
+    run: list[Any] = []
+    # Years of them, a line each, would push the summary and every other finding off the screen.
+    for day in sorted({*missing, *stops}):
+        if day not in stops:
+            run.append(day)
+        elif run:
+            yield _run(run, what)
+            run = []
+    if run:
+        yield _run(run, what)
+
+
+def _run(days: Sequence[Any], what: str) -> str:
+    return f"{days[0]}: {what}." if len(days) == 1 else f"{days[0]} to {days[-1]}: {what} in {len(days):,} sessions."
+
+
+def _findings(found: Iterable["Coverage"]) -> Iterator[str]:
+    """What is said of each symbol; of sessions in a row that the same is said of, once, where the first of them stands."""
+    open_now: dict[str, list[Any]] = {}
+    lines: list[tuple[str, str, list[Any]]] = []
+    symbol = None
+    for one in found:
+        if one.symbol != symbol:
+            symbol, open_now = one.symbol, {}
+        still: dict[str, list[Any]] = {}
+        for what in dict.fromkeys(_said(one)):
+            days = open_now.get(what)
+            if days is None:
+                days = []
+                lines.append((one.symbol, what, days))
+            days.append(one.session)
+            still[what] = days
+        open_now = still
+    for name, what, days in lines:
+        at = f" {days[0]}" if days[0] else ""
+        yield f"{name}{at}: {what}" if len(days) == 1 else f"{name}{at} to {days[-1]}, {len(days):,} sessions: {what}"
 
 
 def _said(one: "Coverage") -> Iterator[str]:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -116,22 +116,38 @@ def _market_data(market: Mapping[str, str | None]) -> dict[str, Any]:
     data = market.get("data")
     if data is None:
         return found
-    kind, _, folder = data.partition(":")
-    if kind == "simulated" and (not folder or folder.isdecimal()):
-        return found | {"provider": "simulated"} | ({"seed": int(folder)} if folder else {})
-    if kind in FILES and folder:
-        return found | {"provider": kind, "folder": Path(folder)}
-    mend = f"Give simulated, or {', '.join(f'{kind}:FOLDER' for kind in FILES)}"
     if data.startswith(_COLUMNS):
         raise InvalidInput(
-            f"{data!r} is a folder of columns, which backtests read and sessions do not", where="--data", mend=mend
+            f"{data!r} is a folder of columns, which backtests read and sessions do not",
+            where="--data",
+            mend=_sources(FILES),
         )
-    raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend=mend)
+    return found | _provider(data, FILES)
+
+
+def _provider(data: str, kinds: Sequence[str]) -> dict[str, Any]:
+    """What `--data` names, in the shape of the settings. `kinds` of folders are told to whoever names no source."""
+    kind, _, folder = data.partition(":")
+    if kind == "simulated" and (not folder or folder.isdecimal()):
+        return {"provider": "simulated"} | ({"seed": int(folder)} if folder else {})
+    if kind in FILES and folder:
+        return {"provider": kind, "folder": Path(folder)}
+    raise InvalidInput(f"{data!r} names no source of bars", where="--data", mend=_sources(kinds))
+
+
+def _sources(kinds: Sequence[str]) -> str:
+    return f"Give simulated, or {', '.join(f'{kind}:FOLDER' for kind in kinds)}"
 
 
 def columns_folder(data: str | None) -> Path | None:
-    """The folder of columns that `--data columns:FOLDER` names; None if it names another source."""
-    if data is None or not data.startswith(_COLUMNS):
+    """The folder of columns that `--data columns:FOLDER` names; None if it names another source.
+
+    Raises `InvalidInput` where it names none at all: a command that asks takes folders of columns too, and says so.
+    """
+    if data is None:
+        return None
+    if not data.startswith(_COLUMNS):
+        _provider(data, (*FILES, _COLUMNS.removesuffix(":")))
         return None
     folder = data.removeprefix(_COLUMNS)
     if not folder:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from trading_platform.cli.backtest import number_of, wanted_of
+from trading_platform.cli.backtest import number_of, require_apart, wanted_of
 from trading_platform.cli.options import json_option, print_json
 from trading_platform.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from trading_platform.terminal.backtest import Wanted
 
 _MOST_VALUES: Final = 100_000
 _LARGEST: Final = 1e15
@@ -55,7 +58,8 @@ def sweep(*, grid: tuple[str, ...], rank_by: str, top: int, out: Path | None, as
 
     settings, wanted = wanted_of(**common, out=out)
     figure = _figure(rank_by, "--rank-by")
-    rows = run_sweep(settings, wanted, _grid(grid), figure, top, _say(as_json=as_json))
+    varied = _varied(grid, common["changes"], wanted)
+    rows = run_sweep(settings, wanted, varied, figure, top, _say(as_json=as_json))
     if as_json:
         print_json(rows)
 
@@ -88,7 +92,8 @@ def walk_forward(
 
     settings, wanted = wanted_of(**common, out=out)
     chosen = Chosen(train=train, test=test, step=step, by=_figure(by, "--by"))
-    found = run_walk_forward(settings, wanted, _grid(grid), chosen, _say(as_json=as_json))
+    varied = _varied(grid, common["changes"], wanted)
+    found = run_walk_forward(settings, wanted, varied, chosen, _say(as_json=as_json))
     if as_json:
         print_json(found)
 
@@ -106,6 +111,14 @@ def sensitivity(*, slippage: str, delay: str, as_json: bool, **common: Any) -> N
     rows = run_sensitivity(settings, wanted, slippages, delays, _say(as_json=as_json))
     if as_json:
         print_json(rows)
+
+
+def _varied(texts: Sequence[str], changes: Sequence[str], wanted: "Wanted") -> dict[str, list[float]]:
+    """The values of `--grid`, none of which `--set` gives too."""
+    found = _grid(texts)
+    for one in wanted.strategies:
+        require_apart(found, changes, one.strategy.name)
+    return found
 
 
 def _grid(texts: Sequence[str]) -> dict[str, list[float]]:
@@ -160,9 +173,13 @@ def _figure(named: str, option: str) -> str:
 
 def _whole(text: str, option: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        found = [int(part) for part in text.split(",")]
     except ValueError:
         raise InvalidInput(f"{text!r} is no list of whole numbers", where=option, mend="Write them as 0,1,2") from None
+    for place, value in enumerate(found):
+        if value in found[:place]:
+            raise InvalidInput(f"{value} is given twice", where=option, mend="Give each value once")
+    return found
 
 
 def _say(*, as_json: bool) -> Callable[[str], None]:

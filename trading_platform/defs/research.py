@@ -27,6 +27,7 @@ from trading_platform.defs.research_forms import (
     strategy_of,
 )
 from trading_platform.defs.said import plain_failures
+from trading_platform.domain.errors import InvalidInput
 
 BACKTEST: Final = dg.AssetKey(["research", "backtest"])
 MONTH: Final = dg.AssetKey(["research", "backtest_by_month"])
@@ -47,6 +48,7 @@ SPECS: Final = (
 
 _FOLDER: Final = "research"
 _LIMIT: Final = {"dagster/max_runtime": "86400"}
+_PARTITION: Final = "dagster/partition"
 _LARGEST_PICTURE: Final = 150_000
 _SHOWN: Final = 20
 
@@ -69,9 +71,16 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
     from trading_platform.backtest.tables import Recorder
 
     with plain_failures():
+        month = context.partition_key if context.has_partition_key else None
+        if month is None and context.job_name == backtest_month.name:
+            # Without a partition Dagster runs a job of partitions like any other, over everything and as a success.
+            raise InvalidInput(
+                "the job backtest_month was launched without a month",
+                where="partition",
+                mend=f"Choose one, as 2024-06-01 (the tag {_PARTITION}), or launch the job backtest for the whole range",
+            )
         settings = settings_of(config)
         terms = terms_of(strategies_of(config, settings), settings)
-        month = context.partition_key if context.has_partition_key else None
         if month is not None:
             config = config.within(*days_of_month(month), month)
         source = bars_of(config, settings)
@@ -89,7 +98,7 @@ def run_backtest(context: dg.OpExecutionContext, config: BacktestForm) -> None:
                 memory=config.memory_mb * 10**6 or None,
             )
             benchmark = benchmark_of(source, symbol, result.sessions) if symbol else None
-            told = write_report(folder, result, recorder, described(terms, settings, source, config), benchmark)
+            told = write_report(folder, result, recorder, described(terms, settings, source, result, config), benchmark)
     for warning in told["warnings"]:
         context.log.warning("%s", warning)
     key = BACKTEST if month is None else MONTH

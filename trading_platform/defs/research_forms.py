@@ -18,6 +18,7 @@ from trading_platform.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading_platform.backtest.bar_sources import BarSource
+    from trading_platform.backtest.outcome import BacktestResult
     from trading_platform.backtest.report import Described
     from trading_platform.backtest.run import Terms
     from trading_platform.config.settings import Settings
@@ -142,7 +143,9 @@ def strategy_of(form: StrategyForm) -> "Strategy":
     return offer.with_values(form.profile or None, {name: _number(value) for name, value in form.parameters.items()})
 
 
-def described(terms: "Terms", settings: "Settings", source: "BarSource", form: BacktestForm) -> "Described":
+def described(
+    terms: "Terms", settings: "Settings", source: "BarSource", result: "BacktestResult", form: BacktestForm
+) -> "Described":
     """What a report says that the run was given."""
     from trading_platform.backtest.report import Described
 
@@ -150,13 +153,14 @@ def described(terms: "Terms", settings: "Settings", source: "BarSource", form: B
     names = ", ".join(one.name for one in terms.strategies)
     days = source.sessions[0].day, source.sessions[-1].day
     return Described(
-        title=f"{names} on {len(source.symbols):,} symbols, {days[0]} to {days[1]}",
+        title=f"{names} on {len(result.traded_symbols):,} symbols, {days[0]} to {days[1]}",
         command=("dagster", "job", "launch", "--job", "backtest", "--config-json", json.dumps(_run_config(form))),
         data={
             "provider": source.source.provider,
             "feed": source.source.feed,
             "folder": form.folder or "none",
-            "symbols": len(source.symbols),
+            "symbols": len(result.traded_symbols),
+            "symbols left out": len(result.left_out),
             "sessions": len(source.sessions),
         },
         strategies={one.name: asdict(one.parameters) for one in terms.strategies},

@@ -79,7 +79,7 @@ def _headline(figures: Statistics) -> str:
         f"{figures.first} to {figures.last}",
         f"return {wording.percent(figures.returns.total_return)}",
         f"Sharpe {wording.ratio(figures.returns.sharpe)}",
-        f"deepest drawdown {wording.percent(figures.returns.max_drawdown)}",
+        f"deepest drawdown at closes {wording.percent(figures.returns.max_drawdown)}",
         f"{wording.count(figures.trades.trades)} trades",
         f"profit factor {wording.ratio(figures.trades.profit_factor)}",
     ]

@@ -127,7 +127,7 @@ def _cards(figures: Statistics) -> list[dict[str, str]]:
         card("Total return", wording.percent(own.total_return), against("total_return"), own.total_return),
         card("Annual return", wording.percent(own.annual_return), against("annual_return"), own.annual_return),
         card("Sharpe ratio", wording.ratio(own.sharpe), against("sharpe")),
-        card("Deepest drawdown", wording.percent(own.max_drawdown), against("max_drawdown")),
+        card("Deepest drawdown at closes", wording.percent(own.max_drawdown), against("max_drawdown")),
         card(
             "Profit", wording.dollars(figures.profit), f"{wording.dollars(figures.exposure.fees)} fees", figures.profit
         ),
@@ -141,7 +141,7 @@ def _returns(figures: Statistics) -> list[tuple[str, str, str]]:
     own = _return_rows(figures.returns)
     other = _return_rows(figures.benchmark.returns) if figures.benchmark else [("", "")] * len(own)
     rows = [(name, value, beside) for (name, value), (_, beside) in zip(own, other, strict=True)]
-    return [*rows, ("Deepest drawdown within sessions", wording.percent(figures.intraday_drawdown), wording.UNDEFINED)]
+    return [*rows, ("Deepest drawdown by minute", wording.percent(figures.intraday_drawdown), wording.UNDEFINED)]
 
 
 def _return_rows(of: ReturnFigures) -> list[tuple[str, str]]:
@@ -157,7 +157,7 @@ def _return_rows(of: ReturnFigures) -> list[tuple[str, str]]:
         ("Calmar ratio", wording.ratio(of.calmar)),
         ("Best session", wording.percent(of.best_session)),
         ("Worst session", wording.percent(of.worst_session)),
-        ("Deepest drawdown", wording.percent(of.max_drawdown)),
+        ("Deepest drawdown at closes", wording.percent(of.max_drawdown)),
         ("Its peak", began if fell else wording.UNDEFINED),
         ("Its trough", wording.day(of.drawdown_trough)),
         ("Recovered", ended if fell else wording.UNDEFINED),

@@ -16,9 +16,12 @@ from trading_platform.backtest.look_ahead import ExaminedBars
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.backtest.run import run_backtest, terms_of
 from trading_platform.config.settings import Settings
+from trading_platform.performance.wording import counted
 from trading_platform.strategies.contract import Strategy
 from trading_platform.terminal.backtest_screen import Bar, figures_said, headline
 
+_NAMED: Final = 4
+"""So many symbols are named in the headline; of more it is told how many."""
 _KEPT: Final = ("limits", "execution", "market_hours")
 
 
@@ -105,7 +108,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None], *, figur
                 take=take,
                 memory=wanted.memory,
             )
-        say(headline(result, _title(wanted, source)))
+        say(headline(result, _title(wanted, result)))
         told = None
         if wanted.out is not None:
             told = _written(settings, wanted, source, result, recorder)
@@ -133,7 +136,7 @@ def _written(
 
     benchmark = benchmark_of(source, wanted.benchmark, result.sessions) if wanted.benchmark is not None else None
     assert wanted.out is not None
-    return write_report(wanted.out, result, recorder, _described(settings, wanted, source), benchmark)
+    return write_report(wanted.out, result, recorder, _described(settings, wanted, source, result), benchmark)
 
 
 def _figured(settings: Settings, wanted: Wanted, source: BarSource, result: BacktestResult) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _figured(settings: Settings, wanted: Wanted, source: BarSource, result: Back
 
     benchmark = benchmark_of(source, wanted.benchmark, result.sessions) if wanted.benchmark is not None else None
     figures = statistics(result.record(benchmark))
-    return summary(result, figures, _described(settings, wanted, source), warnings_of(result))
+    return summary(result, figures, _described(settings, wanted, source, result), warnings_of(result))
 
 
 def _told(result: BacktestResult, told: dict[str, Any] | None, wanted: Wanted, say: Callable[[str], None]) -> Done:
@@ -151,22 +154,24 @@ def _told(result: BacktestResult, told: dict[str, Any] | None, wanted: Wanted, s
 
     if told is not None:
         say(figures_said(told["statistics"]))
-    for warning in told["warnings"] if told is not None else warnings_of(result):
+    cautions = told["statistics"]["cautions"] if told is not None else ()
+    for warning in (*warnings_of(result), *cautions):
         say(f"Note: {warning}")
     if wanted.out is not None:
         say(f"The report is in {wanted.out}; look at tearsheet.html first.")
     return Done(result=result, figures=told)
 
 
-def _title(wanted: Wanted, source: BarSource) -> str:
+def _title(wanted: Wanted, result: BacktestResult) -> str:
     names = ", ".join(one.strategy.name for one in wanted.strategies)
-    count = len(source.symbols)
-    symbols = ", ".join(source.symbols) if count <= 4 else f"{count:,} symbols"
-    days = source.sessions[0].day, source.sessions[-1].day
-    return f"{names} on {symbols}, {days[0]} to {days[1]}"
+    traded, away = result.traded_symbols, result.left_out
+    symbols = ", ".join(traded) if len(traded) <= _NAMED else counted(len(traded), "symbol")
+    without = ", ".join(away) if len(away) <= _NAMED else counted(len(away), "symbol")
+    span = f"{result.sessions[0].day} to {result.sessions[-1].day}"
+    return f"{names} on {symbols}{f'; left out: {without};' if away else ','} {span}"
 
 
-def _described(settings: Settings, wanted: Wanted, source: BarSource) -> Any:
+def _described(settings: Settings, wanted: Wanted, source: BarSource, result: BacktestResult) -> Any:
     from dataclasses import asdict
 
     from trading_platform.backtest.report import Described
@@ -188,13 +193,14 @@ def _described(settings: Settings, wanted: Wanted, source: BarSource) -> Any:
     ]
     came = source.source
     return Described(
-        title=_title(wanted, source),
+        title=_title(wanted, result),
         command=wanted.command,
         data={
             "provider": came.provider,
             "feed": came.feed,
             "adjustment": came.adjustment,
-            "symbols": len(source.symbols),
+            "symbols": len(result.traded_symbols),
+            "symbols left out": len(result.left_out),
             "sessions": len(source.sessions),
             "missing sessions": len(source.missing),
             "splits and dividends": len(source.actions),

@@ -62,15 +62,21 @@ def headline(result: BacktestResult, title: str) -> str:
         f"{_counted(tally.entries, 'entry', 'entries')} decided",
         f"{sum(tally.refused.values()):,} refused{f' ({reasons})' if reasons else ''}",
         _counted(tally.orders, "order"),
+        _counted(tally.changes, "change of orders", "changes of orders"),
         _counted(tally.executions, "fill"),
         f"{_counted(len(result.holdings), 'position')} held at the end",
     )
     account = (
         f"equity {money(result.opening)} to {money(result.closing)}, {money(earned)} or "
-        f"{earned / result.opening:.2%}; deepest fall {result.deepest_fall:.2%}"
+        f"{earned / result.opening:.2%}; {falls_said(result.deepest_fall, result.deepest_fall_at_closes)}"
     )
     table = aligned(("", "trades", "won", "before fees", "fees", "net"), _by_strategy(result))
     return "\n".join([title, "", *table, "", account, ", ".join(counts)])
+
+
+def falls_said(by_minute: float, at_closes: float) -> str:
+    """The deepest falls by their names: that of all minutes, and that of the closes, which Calmar is over."""
+    return f"deepest fall {by_minute:.2%} by minute, {at_closes:.2%} at closes"
 
 
 def figures_said(figures: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.money import cents, dollars_from_units
 from trading_platform.strategies.contract import Strategy
 from trading_platform.terminal.backtest import Wanted, source_of
-from trading_platform.terminal.backtest_screen import Bar, aligned, figures_said, money
+from trading_platform.terminal.backtest_screen import Bar, aligned, falls_said, figures_said, money
 
 Say = Callable[[str], None]
 Rows = list[dict[str, Any]]
@@ -170,7 +170,8 @@ def run_walk_forward(
     say("\n".join(aligned(tuple(rows[0]), [[f"{value}" for value in row.values()] for row in rows])))
     told_figures = as_json(figures)
     opening, closing = walked.record.opening, int(walked.record.equity[-1])
-    say(f"\nAll tests: equity {money(opening)} to {money(closing)}, {money(closing - opening)}")
+    fell = falls_said(figures.intraday_drawdown, figures.returns.max_drawdown)
+    say(f"\nAll tests: equity {money(opening)} to {money(closing)}, {money(closing - opening)}; {fell}")
     say(figures_said(told_figures))
     for caution in told_figures["cautions"]:
         say(f"Note: {caution}")

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from trading_platform.cli import commands
 from trading_platform.domain.compiled import UNCOMPILED
 from trading_platform.domain.errors import InvalidInput
-from trading_platform_tests.factories.strategy_files import ENTER, PEEK, source, write
+from trading_platform_tests.factories.strategy_files import BEYOND, ENTER, PAST_THE_END, PEEK, source, write
 from trading_platform_tests.sessions.console import HALF_DAY, Checkout, new_checkout
 
 WEEK: Final = ("--from", "2024-06-24", "--to", "2024-07-05")
@@ -74,6 +74,7 @@ def require_sums(folder: Path) -> dict[str, Any]:
     assert len(finished) == told["trades"] == told["statistics"]["trades"]["trades"]
     assert (len(decisions), len(fills)) == (told["decisions"], told["fills"])
     assert sum(one["kind"] not in {"cancel", "reduce"} for one in orders) == told["orders"]
+    assert len(orders) == told["orders"] + told["order_changes"]
     assert [one["verdict"] for one in decisions].count("refused") == sum(told["refused"].values())
     assert total(trades, "fees") == total(fills, "fee") == Decimal(str(told["fees"]))
     net = total(finished, "proceeds") - total(finished, "cost") - total(finished, "fees")
@@ -107,6 +108,14 @@ def test_the_files_of_a_backtest_agree_with_each_other_and_with_what_is_printed(
     assert f"equity 100,000.00 to {told['closing']:,.2f}" in said
     assert re.search(rf"^together +{told['trades']:,} ", said, flags=re.MULTILINE)
     assert "SIMA held: " in said
+    assert told["order_changes"] > 0
+    assert f", {told['orders']:,} orders, {told['order_changes']:,} changes of orders, {told['fills']:,} fills" in said
+    by_minute, at_closes = told["statistics"]["intraday_drawdown"], told["statistics"]["returns"]["max_drawdown"]
+    assert by_minute > at_closes > 0
+    assert f"; deepest fall {by_minute:.2%} by minute, {at_closes:.2%} at closes\n" in said
+    assert told["statistics"]["cautions"]
+    for caution in told["statistics"]["cautions"]:
+        assert f"Note: {caution}\n" in said
     assert str(out) in said
     page = (out / "tearsheet.html").read_text(encoding="utf-8")
     assert "gap_and_go, vwap_reclaim on 8 symbols, 2024-06-24 to 2024-07-05" in page
@@ -206,16 +215,18 @@ def test_what_is_lacking_is_told_and_nothing_is_entered_there(run: Run, tmp_path
     mine = write(tmp_path / "mine.py", source(ENTER.replace("60.0", "1.0")))
     said = run("backtest", str(mine), "--data", "csv:bars", "--symbols", "LATE,OVER,HOLES,BAD,NONE", "--out", "out")
     for sentence in (
-        "NONE: no minute bars in the range.",
-        "row 2, column low: 'x' is not a price",
+        "mine on HOLES, LATE, OVER; left out: BAD, NONE; 2024-06-07 to 2024-06-12\n",
+        "NONE is left out: no minute bars in the range.",
+        "BAD is left out: data that cannot be used: bars/minute/BAD.csv, row 2, column low: 'x' is not a price",
         f"LATE ({days[2]}) begins within the range.",
         f"OVER ({days[1]}) ends within the range.",
         "HOLES (1 session) has minutes without a bar, more than 10 % of a session.",
-        "BAD, NONE have no bar in the range.",
     ):
         assert sentence in said.stdout, sentence
     told = require_sums(tmp_path / "out")
-    assert len(told["warnings"]) >= 6
+    assert len(told["warnings"]) >= 5
+    assert (told["symbols"], told["left_out"]) == (3, ["BAD", "NONE"])
+    assert not [one for one in told["warnings"] if "no bar in the range" in one]
     entered = {(one["symbol"], one["time"][:10]) for one in rows(tmp_path / "out" / "fills.csv")}
     assert entered == {
         *(("LATE", str(day)) for day in days[2:]),
@@ -225,14 +236,108 @@ def test_what_is_lacking_is_told_and_nothing_is_entered_there(run: Run, tmp_path
     }
 
 
+def test_a_bad_row_leaves_its_symbol_out_and_one_sentence_says_so(run: Run, tmp_path: Path) -> None:
+    from trading_platform_tests.acceptance.test_data_commands import DAYS, csv_folder, minutes
+
+    for symbol in ("AAA", "BBB", "CCC"):
+        csv_folder(tmp_path / "bars", symbol, {day: minutes() for day in DAYS[-4:]})
+    file = tmp_path / "bars" / "minute" / "AAA.csv"
+    lines = file.read_text().splitlines()
+    lines[500] = lines[500].replace(",10,", ",1x,", 1)
+    file.write_text("\n".join(lines))
+    said = run("backtest", "vwap_reclaim", "--data", "csv:bars", "--symbols", "AAA,BBB,CCC", "--out", "out").stdout
+    title = "vwap_reclaim on BBB, CCC; left out: AAA; 2024-06-07 to 2024-06-12"
+    assert said.startswith(f"{title}\n")
+    assert [line for line in said.splitlines() if line.startswith("Note: ") and "AAA" in line] == [
+        (
+            "Note: AAA is left out: data that cannot be used: bars/minute/AAA.csv, row 501, column open: '1x' is not a "
+            "price. Mend the row, or fetch the file again from where it came. Its data cannot be used on 3 more sessions."
+        )
+    ]
+    told = summary(tmp_path / "out")
+    assert (told["title"], told["symbols"], told["left_out"]) == (title, 2, ["AAA"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backtest", "vwap_reclaim"),
+        ("sweep", "vwap_reclaim", "--grid", "closes_below=3,5"),
+        ("walk-forward", "vwap_reclaim", "--grid", "closes_below=3,5", "--train", "2", "--test", "1"),
+        ("sensitivity", "vwap_reclaim"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_run_of_which_every_symbol_is_left_out_is_refused(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    from trading_platform_tests.acceptance.test_data_commands import DAYS, HEADER, csv_folder
+
+    csv_folder(tmp_path / "bars", "AAA", {})
+    (tmp_path / "bars" / "minute" / "AAA.csv").unlink()
+    # A file of each day: that there are such days is known before what is in them is.
+    folder = tmp_path / "bars" / "minute" / "AAA"
+    folder.mkdir()
+    for day in DAYS[-4:]:
+        (folder / f"{day}.csv").write_text(f"time,{HEADER}\n{day} 09:30,1x,1,1,1,1\n")
+    result = run(*words, "--data", "csv:bars", "--symbols", "AAA", fails=True)
+    assert isinstance(result.exception, InvalidInput)
+    assert "there is no bar of AAA in a session from 2024-06-" in str(result.exception)
+    assert "column open: '1x' is not a price" in str(result.exception)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "closes_below=5", "--set", "closes_below=10"), "--set: closes_below is given twice. Give it once."),
+        (
+            ("--set", "stop_bars=5", "--set", "vwap_reclaim.stop_bars=5"),
+            "--set: stop_bars is given twice. Give it once.",
+        ),
+        (("--set", "bogus=1"), "volume_multiple; and exit_plan.NAME, sizing.NAME."),
+        (
+            ("--data", "bars"),
+            (
+                "--data: 'bars' names no source of bars. Give simulated, or lean:FOLDER, csv:FOLDER, parquet:FOLDER, "
+                "columns:FOLDER."
+            ),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_is_given_wrongly_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
+    result = run("backtest", "vwap_reclaim", *words, fails=True)
+    assert isinstance(result.exception, InvalidInput)
+    assert str(result.exception).endswith(said)
+
+
+def test_other_commands_that_take_columns_say_so_and_sessions_do_not(run: Run) -> None:
+    for words in (("data", "list"), ("data", "check"), ("sensitivity", "vwap_reclaim")):
+        assert "parquet:FOLDER, columns:FOLDER." in str(run(*words, "--data", "bars", fails=True).exception)
+    said = str(run("session", "run", "--data", "bars", "--session", "2024-07-03", fails=True).exception)
+    assert said.endswith("Give simulated, or lean:FOLDER, csv:FOLDER, parquet:FOLDER.")
+
+
+def test_the_help_says_what_its_configuration_is_good_for(run: Run) -> None:
+    said = " ".join(run("backtest", "--help").stdout.split())
+    assert "summary.json with the figures and the command" in said
+    assert "configuration.json with the settings that it ran under, for TRADING_PLATFORM_CONFIG." in said
+
+
+def test_how_often_a_strategy_was_set_aside_is_counted_alike_everywhere(run: Run, tmp_path: Path) -> None:
+    mine = write(tmp_path / "mine.py", source("out.stop = bar.close / 0.0"))
+    result = run("backtest", str(mine), "--data", "simulated", "--symbols", "SIMA,SIMB", *WEEK)
+    assert "Note: A strategy was set aside 18 times in all; the first 10 are told here.\n" in result.stdout
+    assert "first in SIMA on 2024-06-24, minute 0; 18 such mistakes in all. From there" in result.stderr
+
+
 def test_a_step_that_gives_no_price_ends_with_a_mistake_and_shows_the_rest(run: Run, tmp_path: Path) -> None:
     body = f"{ENTER.replace('60.0', '1.0')}    if bar.minute == 30:\n        out.stop = bar.close / 0.0\n"
     mine = write(tmp_path / "mine.py", source(body))
     result = run("backtest", str(mine), "--data", "simulated", "--symbols", "SIMA", *WEEK, "--out", "out")
     assert result.return_value == 2
-    assert "strategy mine: the stop is not a price; first in SIMA on 2024-06-24, minute 30, and 8 times more" in (
-        result.stderr
-    )
+    assert (
+        "strategy mine: the stop is not a price; first in SIMA on 2024-06-24, minute 30; 9 such mistakes in all. "
+    ) in result.stderr
     assert require_sums(tmp_path / "out")["trades"] > 0
     # What a step gives up by itself is its own affair.
     write(mine, source(body.replace("out.stop = bar.close / 0.0", "out.fault = 7")))
@@ -254,7 +359,7 @@ def test_a_step_that_does_not_compile_is_told_before_a_bar_is_read(run: Run, tmp
 def test_a_strategy_that_looks_ahead_is_refused_before_it_trades(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, looks: bool
 ) -> None:
-    mine = write(tmp_path / "mine.py", source(PEEK))
+    mine = write(tmp_path / "mine.py", source(PEEK, top=BEYOND))
     words = ("backtest", str(mine), "--data", "simulated", "--symbols", "SIMA,SIMB", *WEEK, "--out", "out")
     if not looks:
         monkeypatch.setattr("trading_platform.terminal.backtest.ExaminedBars", lambda bars, _: bars)
@@ -270,6 +375,18 @@ def test_a_strategy_that_looks_ahead_is_refused_before_it_trades(
     # The same file is looked at and trades where its parameter keeps to the profile.
     run(*words, "--set", "minute=0")
     assert summary(tmp_path / "out")["sessions"] == 9
+
+
+@pytest.mark.parametrize("command", ["backtest", "sweep"])
+def test_an_index_past_the_end_is_refused_and_reads_nothing(run: Run, tmp_path: Path, command: str) -> None:
+    mine = write(tmp_path / "mine.py", source(PAST_THE_END))
+    words = (command, str(mine), "--data", "simulated", "--symbols", "SIMA,SIMB", *WEEK)
+    grid = ("--grid", "minute=1,2") if command == "sweep" else ()
+    result = run(*words, *grid, fails=True)
+    assert isinstance(result.exception, InvalidInput)
+    assert "mine.py: the step uses an index that lies outside of its array" in str(result.exception)
+    # The control: the last place of the profile is within it.
+    run(*words, *(("--grid", "exit_plan.attempts=1,2") if command == "sweep" else ()), "--set", "minute=0")
 
 
 def test_too_little_memory_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:

@@ -159,6 +159,34 @@ def test_a_split_in_the_daily_bars_is_found(run: Callable[..., Result], tmp_path
     assert f"from 30.00 to 10.00 on {DAYS[9]} looks like a split of 3:1" in result.stdout
 
 
+def test_sessions_in_a_row_of_which_the_same_is_said_are_one_line(run: Callable[..., Result], tmp_path: Path) -> None:
+    days = DAYS[-12:]
+    # There on the second and on the last day: a run before, and a long one between.
+    csv_folder(tmp_path / "csv", "XYZ", {days[1]: minutes(), days[-1]: minutes()})
+    span = ("--from", str(days[0]), "--to", str(days[-1]))
+    columns = str(tmp_path / "columns")
+    for _ in range(2):
+        imported = run("import", f"csv:{tmp_path / 'csv'}", columns, *span)
+        assert imported.return_value == 1, imported.exception
+        first, second, summary = imported.stdout.splitlines()
+        assert first == f"{days[0]}: the source has no bar of any symbol."
+        assert second == f"{days[2]} to {days[-2]}: the source has no bar of any symbol in 9 sessions."
+        assert "10 missing" in summary
+    assert json.loads(run("import", f"csv:{tmp_path / 'csv'}", columns, *span, "--json").stdout)["missing"] == [
+        str(day) for day in days if day not in (days[1], days[-1])
+    ]
+    result = run("check", "--data", f"columns:{columns}")
+    assert result.return_value == 1
+    assert result.stdout.splitlines()[0] == f"{days[2]} to {days[-2]}: the session is not there in 9 sessions."
+
+    found = run("check", "--data", f"csv:{tmp_path / 'csv'}", *span).stdout
+    said = [line for line in found.splitlines() if "no bar in the session" in line]
+    assert said == [
+        f"XYZ {days[0]}: no bar in the session",
+        f"XYZ {days[2]} to {days[-2]}, 9 sessions: no bar in the session",
+    ]
+
+
 def test_every_file_that_cannot_be_used_is_named_at_once(run: Callable[..., Result], tmp_path: Path) -> None:
     whole(tmp_path)
     whole(tmp_path, "ONE")

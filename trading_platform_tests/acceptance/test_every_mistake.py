@@ -35,7 +35,7 @@ from trading_platform.domain.errors import InvalidInput
 from trading_platform.ledger.addresses import wait_until_ready
 from trading_platform.ledger.connection import open_engine, transaction
 from trading_platform.terminal.demo_book import exclusive, read_state
-from trading_platform_tests.factories.strategy_files import ENTER, PEEK, source, write
+from trading_platform_tests.factories.strategy_files import ENTER, PAST_THE_END, source, write
 from trading_platform_tests.sessions.console import COMMAND, HALF_DAY_MINUTES, Checkout, new_checkout
 from trading_platform_tests.sessions.five import FIRST, write_settings
 from trading_platform_tests.sessions.short import Short, failures, short_session
@@ -169,8 +169,8 @@ def a_step_remembers(place: Place) -> None:
     write(place.folder / "mine.py", source("seen[0] += 1.0", top="seen = np.zeros(1)"))
 
 
-def a_step_looks_ahead(place: Place) -> None:
-    write(place.folder / "mine.py", source(PEEK))
+def a_step_reads_past_the_end(place: Place) -> None:
+    write(place.folder / "mine.py", source(PAST_THE_END))
 
 
 def a_folder_holds_another_market(place: Place) -> None:
@@ -222,7 +222,7 @@ PREPARED: Final[Mapping[str, Callable[[Place], None]]] = {
     "A step whose numbers are not finite": a_step_divides_by_nothing,
     "A backtest of a step that does not compile": a_step_misspells,
     "A backtest of a step that remembers something outside its record": a_step_remembers,
-    "A backtest of a step that looks ahead": a_step_looks_ahead,
+    "A backtest of a step that reads past the end of an array": a_step_reads_past_the_end,
     "A backtest of a step whose numbers are not finite": a_step_divides_by_nothing,
     "Two sources in one folder of columns": a_folder_holds_another_market,
     "A step that raises while a session runs": a_step_raises,

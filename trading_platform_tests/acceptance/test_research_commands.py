@@ -17,7 +17,7 @@ import pytest
 from trading_platform.backtest.bar_sources import ProvidedBars
 from trading_platform.cli import main
 from trading_platform.domain.compiled import UNCOMPILED
-from trading_platform_tests.factories.strategy_files import PEEK, line_of, source, write
+from trading_platform_tests.factories.strategy_files import BEYOND, PAST_THE_END, PEEK, line_of, source, write
 
 BARS: Final = ("--data", "simulated", "--symbols", "SIMA", "--from", "2024-06-27", "--to", "2024-07-03")
 """Five sessions of one symbol."""
@@ -71,7 +71,7 @@ def require_refused(typed: Type, words: Sequence[str], *said: str) -> None:
     assert answer.out == ""
     error = answer.err.splitlines()[-1]
     # A word that no option takes is told by the parser, which says how the command is used before.
-    assert answer.err == f"{error}\n" or answer.err.startswith("Usage: trading-platform ")
+    assert answer.err == f"{error}\n" or answer.err.startswith("Usage: ")
     assert error.startswith("Error: ")
     assert error.endswith(".")
     for part in said:
@@ -85,7 +85,10 @@ def require_refused(typed: Type, words: Sequence[str], *said: str) -> None:
     ("grid", "said"),
     [
         ((), ("--grid: nothing is to be varied", "name=1,2,3")),
-        (("closes_belw=3,5",), ("there is no parameter 'closes_belw'. Did you mean 'closes_below'?",)),
+        (
+            ("closes_belw=3,5",),
+            ("there is no parameter 'closes_belw'. Did you mean 'closes_below'?", "; and exit_plan.NAME"),
+        ),
         (("exit_plan.time_stp=3",), ("exit_plan: there is no parameter 'time_stp'. Did you mean 'time_stop'?",)),
         (("exit_plan.scale_outs.9.target=1",), ("there is no scale-out 9",)),
         (
@@ -131,6 +134,13 @@ def test_a_grid_that_cannot_be_swept_is_refused(
         ((*WALK, *GRID, "--train", "two"), ("'--train': 'two' is not a valid integer",)),
         (("walk-forward", "vwap_reclaim", *BARS, *GRID, "--test", "1"), ("Missing option '--train'",)),
         ((*SENSITIVITY, "--slippage", "0,-1"), ("the slippage is -1 basis points. Give 0 to 9999",)),
+        ((*SENSITIVITY, "--slippage", "1,1"), ("--slippage: 1 is given twice. Give each value once.",)),
+        ((*SENSITIVITY, "--delay", "0,1,0"), ("--delay: 0 is given twice. Give each value once.",)),
+        (
+            (*SWEEP, *GRID, "--set", "closes_below=5"),
+            ("--grid, --set: closes_below is both varied and set. Give it to",),
+        ),
+        ((*WALK, *GRID, "--set", "vwap_reclaim.closes_below=5"), ("closes_below is both varied and set",)),
         ((*SENSITIVITY, "--slippage", "10000"), ("the slippage is 10000 basis points",)),
         ((*SENSITIVITY, "--slippage", "0,some"), ("--slippage: '0,some' is no list of whole numbers. Write them as",)),
         ((*SENSITIVITY, "--slippage", "0.5"), ("--slippage: '0.5' is no list of whole numbers",)),
@@ -192,7 +202,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_a_bar_is_read(
 
 @pytest.mark.skipif(UNCOMPILED, reason="uncompiled code refuses an index past the end")
 def test_a_strategy_that_looks_ahead_is_found_by_every_command_and_trades_in_none(typed: Type, tmp_path: Path) -> None:
-    write(tmp_path / "mine.py", source(HIDDEN))
+    write(tmp_path / "mine.py", source(HIDDEN, top=BEYOND))
+    write(tmp_path / "calm.py", source(HIDDEN, top=BEYOND).replace("parameter(1,", "parameter(0,"))
     grid = ("--grid", "exit_plan.attempts=1,2")
     sees = "strategy mine: it looks "
     for words in (
@@ -201,8 +212,8 @@ def test_a_strategy_that_looks_ahead_is_found_by_every_command_and_trades_in_non
         ("sensitivity", "mine.py", *BARS),
         ("backtest", "mine.py", *BARS),
         # As it is configured it sees nothing that it should not; with one of the values it does.
-        ("sweep", "mine.py", "--set", "minute=0", *BARS, "--grid", "minute=0,1", *OUT),
-        ("walk-forward", "mine.py", "--set", "minute=0", *BARS, *PARTS, "--grid", "minute=0,1", *OUT),
+        ("sweep", "calm.py", *BARS, "--grid", "minute=0,1", *OUT),
+        ("walk-forward", "calm.py", *BARS, *PARTS, "--grid", "minute=0,1", *OUT),
     ):
         require_refused(typed, words, sees, "Let the step use its five records alone")
     assert typed("sweep", "mine.py", "--set", "minute=0", *BARS, *grid).code == 0
@@ -213,7 +224,7 @@ def test_a_strategy_that_looks_ahead_is_found_by_every_command_and_trades_in_non
 
 
 def test_the_check_names_the_line_of_an_index_past_the_end(typed: Type, tmp_path: Path) -> None:
-    text = source(PEEK)
+    text = source(PAST_THE_END)
     write(tmp_path / "mine.py", text)
     checked = typed("strategies", "check", "mine.py")
     assert checked.code == 2
@@ -300,7 +311,12 @@ def test_a_walk_forward_shows_prints_and_writes_the_same(typed: Type, tmp_path: 
         assert list(csv.DictReader(file)) == shown
     brought = sum(step["tested profit"] for step in steps)
     assert brought != 0
-    assert f"All tests: equity 100,000.00 to {100_000 + brought:,.2f}, {brought:,.2f}" in answer.err
+    by_minute = found["statistics"]["intraday_drawdown"]
+    at_closes = found["statistics"]["returns"]["max_drawdown"]
+    assert (
+        f"All tests: equity 100,000.00 to {100_000 + brought:,.2f}, {brought:,.2f}; "
+        f"deepest fall {by_minute:.2%} by minute, {at_closes:.2%} at closes\n"
+    ) in answer.err
     assert sum(step["trades"] for step in steps) == found["statistics"]["trades"]["trades"] > 0
     # Without --json the same is said where a person reads it.
     plain = typed(*words)

@@ -4,6 +4,7 @@ A block that begins with `$` holds commands and what they say; `...` stands for 
 block with a name beside its language is a file of that name. A block of `dagster` is the form of a job, and is launched.
 """
 
+import math
 import re
 import shlex
 import shutil
@@ -15,6 +16,8 @@ import dagster as dg
 import pytest
 import yaml
 
+from trading_platform.backtest.trades import REASONS
+from trading_platform.domain.compiled import UNCOMPILED, compiled
 from trading_platform_tests.sessions.console import SOURCES, Checkout, new_checkout
 
 PAGE: Final = SOURCES / "docs" / "strategies.md"
@@ -107,6 +110,28 @@ def launch(checkout: Checkout, text: str) -> None:
 def test_the_strategy_of_the_page_is_the_example() -> None:
     (shown,) = [block.text for block in BLOCKS if block.path == "new_high.py"]
     assert shown == (SOURCES / "examples" / "new_high.py").read_text(encoding="utf-8")
+
+
+def test_every_reason_of_an_exit_is_explained_once() -> None:
+    explained = re.findall(r"^\| `([a-z ]+)` \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(explained) == sorted(REASONS.values())
+
+
+@compiled
+def quotients(number: float, whole: int) -> tuple[float, float, float, int, int]:
+    return (
+        number / 0.0,
+        (number - number) / 0.0,
+        whole / (whole - whole),
+        whole // (whole - whole),
+        whole % (whole - whole),
+    )
+
+
+@pytest.mark.skipif(UNCOMPILED, reason="Python's own numbers raise; a step's are NumPy's")
+def test_a_division_by_zero_is_what_the_page_says() -> None:
+    by_zero, of_zero, of_whole, *whole = quotients(1.0, 3)
+    assert (by_zero, math.isnan(of_zero), of_whole, whole) == (math.inf, True, math.inf, [0, 0])
 
 
 def test_a_page_that_says_something_else_is_found() -> None:

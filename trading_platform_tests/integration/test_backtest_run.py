@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from trading_platform.backtest import bar_sources, memory
-from trading_platform.backtest.bar_sources import BarBlock, BarSource, ProvidedBars, StoredBars
+from trading_platform.backtest.bar_sources import BarBlock, BarSource, ProvidedBars, StoredBars, blocks_with_bars
 from trading_platform.backtest.benchmark import benchmark_of
 from trading_platform.backtest.doubts import DataDoubts
 from trading_platform.backtest.outcome import BacktestResult
@@ -27,9 +27,11 @@ from trading_platform.marketdata.actions import CorporateAction
 from trading_platform.marketdata.column_import import import_columns
 from trading_platform.marketdata.column_maker import CELL_BYTES, make_columns
 from trading_platform.marketdata.columns import BarColumns
+from trading_platform.marketdata.fetch import UNUSABLE
 from trading_platform.marketdata.provider import Provider, Source
 from trading_platform.marketdata.providers.lean_files import LeanFiles
 from trading_platform.marketdata.providers.simulated import SimulatedMarket
+from trading_platform.performance.statistics import statistics
 from trading_platform.strategies import registry
 from trading_platform_tests.sessions.random_days import AROUND_A_HALF_DAY, write_random_days
 
@@ -113,7 +115,10 @@ def test_the_record_of_a_run_adds_up(market: SimulatedMarket) -> None:
     assert np.array_equal(record.gross, result.equity - result.cash)
     assert record.gross.min() == 0 < record.gross.max()
     assert result.closing - result.opening == int(result.net.sum())
-    assert 0 < result.deepest_fall < 1
+    assert 0 < result.deepest_fall_at_closes <= result.deepest_fall < 1
+    figures = statistics(record)
+    assert result.deepest_fall == pytest.approx(figures.intraday_drawdown)
+    assert result.deepest_fall_at_closes == pytest.approx(figures.returns.max_drawdown)
 
 
 def test_cash_limits_and_the_venue_are_those_of_the_settings(market: SimulatedMarket) -> None:
@@ -175,8 +180,9 @@ def test_lean_folders_with_holes_and_missing_days_are_told(tmp_path: Path) -> No
     source = ProvidedBars(LeanFiles(tmp_path), CALENDAR, ("AAA", "BBB", "CCC", "ZZZ"), *days)
     result = run_backtest(source, terms("vwap_reclaim"))
     said = "\n".join(result.doubts)
-    assert "ZZZ: no minute bars in the range." in said
-    assert "ZZZ has no bar in the range." in said
+    assert result.doubts[0] == "ZZZ is left out: no minute bars in the range."
+    assert "ZZZ has no bar in the range." not in said
+    assert (result.left_out, result.traded_symbols) == (("ZZZ",), ("AAA", "BBB", "CCC"))
     assert "AAA: bar with crossed prices" in said
     assert "minutes without a bar, more than 10 % of a session." in said
     assert result.tally.bars > 1_000
@@ -210,6 +216,63 @@ def test_late_early_absent_and_missing_are_each_told() -> None:
         "2024-06-05 is a session of which the data have nothing.",
         f"In 2 sessions of a symbol {UNKNOWN_VOLUME}",
     )
+
+
+def test_data_that_cannot_be_used_are_told_once_for_each_symbol_and_those_left_out_first() -> None:
+    sessions = tuple(CALENDAR.session(day) for day in CALENDAR.days(date(2024, 6, 3), date(2024, 6, 6)))
+
+    class Told:
+        """Ten symbols whose bars were refused, three that are left out, and one of which a day cannot be used."""
+
+        symbols = (*(f"A{number}" for number in range(10)), "GONE", "NONE", "ODD", "PART")
+        problems = (
+            DataProblem(symbol="NONE", what="no minute bars in the range. Did you mean GONE?"),
+            DataProblem(symbol="GONE", what=f"{UNUSABLE}: row 7."),
+        )
+        missing = ()
+
+    source: Any = Told()
+    source.sessions = sessions
+    doubts = DataDoubts(source)
+    counts = np.full((14, 4), 390, np.int16)
+    counts[10:13] = 0
+    days = np.zeros((14, 4), [("average_daily_volume", "f8")])
+    columns: Any = replace(_columns(sessions), days=days)
+    problems = (
+        DataProblem(symbol="GONE", what=f"{UNUSABLE}: row 7.", count=4),
+        DataProblem(symbol="GONE", what=f"{UNUSABLE}: another file", count=4),
+        DataProblem(symbol="ODD", what="bar with crossed prices", count=1_560),
+        *(DataProblem(symbol=f"A{number}", what="bar with crossed prices", count=2) for number in range(10)),
+        DataProblem(symbol="PART", what=f"{UNUSABLE}: row 9"),
+    )
+    doubts.see(BarBlock(columns=columns, counts=counts, problems=problems))
+    assert doubts.left_out == ("GONE", "NONE", "ODD")
+    assert doubts.said() == (
+        f"GONE is left out: {UNUSABLE}: row 7. Its data cannot be used on 3 more sessions.",
+        "NONE is left out: no minute bars in the range. Did you mean GONE?",
+        f"PART: {UNUSABLE}: row 9.",
+        *(f"A{number}: bar with crossed prices (2 times)." for number in range(10)),
+        "There are 1,560 more such problems, in 1 symbol.",
+        "ODD has no bar that can be used.",
+    )
+
+
+def test_bars_of_which_none_came_are_refused_after_the_last_block(market: SimulatedMarket) -> None:
+    bars = ProvidedBars(market, CALENDAR, ("SIMA",), FIRST, LAST)
+
+    class Silent:
+        """The same source, all of whose bars were away."""
+
+        symbols, sessions, problems, source = bars.symbols, bars.sessions, (), bars.source
+
+        def blocks(self) -> Iterator[BarBlock]:
+            for block in bars.blocks():
+                yield replace(block, counts=np.zeros_like(block.counts))
+
+    silent: Any = Silent()
+    assert len(list(blocks_with_bars(bars))) == 2
+    with pytest.raises(InvalidInput, match="there is no bar of SIMA in a session from 2024-06-24 to 2024-07-08"):
+        list(blocks_with_bars(silent))
 
 
 def _columns(sessions: Sequence[Any]) -> BarColumns:

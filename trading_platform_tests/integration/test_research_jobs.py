@@ -143,6 +143,19 @@ def test_a_month_without_a_session_is_told(
     assert said in failure
 
 
+def test_a_backtest_by_month_without_a_month_is_refused_before_a_bar_is_read(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> None:
+        raise AssertionError("bars were asked for")
+
+    monkeypatch.setattr("trading_platform.defs.research.bars_of", read)
+    form: dict[str, Any] = {"strategies": [QUIET], "provider": "columns", "folder": "bars"}
+    (failure,) = failures(run(instance, "backtest_month", "run_backtest", **form)).values()
+    assert "partition: the job backtest_month was launched without a month. Choose one, as 2024-06-01" in failure
+    assert "or launch the job backtest for the whole range." in failure
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -41,7 +41,7 @@ def _numbers_at(typing: Any, address: Any) -> Any:
     return types.CPointer(types.float64)(address), generate  # type: ignore[no-untyped-call]  # it has no types
 
 
-@numba.njit(boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has few types
+@numba.njit(boundscheck=False, error_model="numpy")
 def _beyond(values: Any, place: int) -> Any:
     return values[place]
 

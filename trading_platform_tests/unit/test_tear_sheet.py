@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from trading_platform.domain.errors import InvalidInput
 from trading_platform.domain.records import SESSION_MINUTES
@@ -75,6 +76,12 @@ def test_the_figures_stand_in_the_page(page: str, long: TrackRecord) -> None:
         f"Total return {wording.percent(found.returns.total_return)} SPY",
         f"Sharpe ratio {wording.ratio(found.returns.sharpe)} SPY",
         f"Profit {wording.dollars(found.profit)} {wording.dollars(found.exposure.fees)} fees",
+        f"Deepest drawdown at closes {wording.percent(found.returns.max_drawdown)} SPY",
+        (
+            f"Deepest drawdown at closes {wording.percent(found.returns.max_drawdown)} "
+            f"{wording.percent(found.benchmark.returns.max_drawdown)}"
+        ),
+        f"Deepest drawdown by minute {wording.percent(found.intraday_drawdown)}",
         f"Sortino ratio {wording.ratio(found.returns.sortino)} {wording.ratio(found.benchmark.returns.sortino)}",
         f"Beta {wording.ratio(found.benchmark.relative.beta)}",
         f"Time in the market {wording.percent(found.exposure.time_in_market, 1)}",
@@ -152,6 +159,20 @@ def test_a_ruined_account_has_a_page_without_exposure() -> None:
     assert 'id="exposure"' not in page
     assert "The account was ruined" in text_of(page)
     assert values(drawn(page, "equity")["data"][0]["y"])[-1] == -10.0
+
+
+def test_the_picture_says_what_its_drawdown_is_of(long: TrackRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    write_text = Figure.text
+
+    def note(figure: Figure, x: float, y: float, text: str, **options: Any) -> Any:
+        said.append(text)
+        return write_text(figure, x, y, text, **options)
+
+    monkeypatch.setattr(Figure, "text", note)
+    found = statistics(long)
+    picture(long, found, title="t")
+    assert f"deepest drawdown at closes {wording.percent(found.returns.max_drawdown)}  " in said[1]
 
 
 @pytest.mark.parametrize("count", [1, 2, 60, 61])
