@@ -288,7 +288,7 @@ def test_each_asset_comes_from_the_one_before_it() -> None:
     }
     minute = [f"intraday/{name}" for name in LINEAGE]
     session = ["reconciliation", *LINEAGE[:-1], "performance"]
-    research = {"research/backtest", "research/sweep"}
+    research = {"research/backtest", "research/backtest_by_month", "research/sweep"}
     assert set(parents) == {*minute, *session, *research}
     assert parents["intraday/bars"] == set()
     for chain in (minute, session):

@@ -1,5 +1,6 @@
 """The command `demo`: what its broker means beside a configured one, and what a person reads after Ctrl-C."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -61,8 +62,15 @@ def test_after_an_interrupt_it_is_said_whether_it_can_go_on(
 def test_make_hands_its_words_on_to_the_command() -> None:
     words = "SESSIONS=5 DATA=lean:a\\ folder SESSION=2024-07-03 SYMBOLS=A,B PROFILE=quiet BROKER=alpaca-local PORT=3001 UI=0 RESET=1"
     checkout = Path(__file__).resolve().parents[2]
+    # A make that runs these tests hands its own words on in the environment.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     done = subprocess.run(
-        ["make", "--dry-run", "demo", *shlex.split(words)], cwd=checkout, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "demo", *shlex.split(words)],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     _, _, said = done.stdout.replace("\\\n", " ").rpartition("trading-platform ")
     assert dict(zip(shlex.split(said)[1:-2:2], shlex.split(said)[2:-2:2], strict=True)) == {
