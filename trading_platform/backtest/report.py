@@ -12,7 +12,7 @@ from typing import Any, Final
 from trading_platform.backtest.files import write_json
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.backtest.tables import Recorder, write_tables
-from trading_platform.domain.money import cents, dollars_from_units
+from trading_platform.domain.money import dollars_to_the_cent
 from trading_platform.performance.picture import write_picture
 from trading_platform.performance.statistics import Statistics, as_json, statistics
 from trading_platform.performance.tearsheet import About, write_tear_sheet
@@ -66,12 +66,12 @@ def summary(
         "first": result.sessions[0].day.isoformat(),
         "last": result.sessions[-1].day.isoformat(),
         "bars": tally.bars,
-        "opening": _cents(result.opening),
-        "closing": _cents(result.closing),
-        "profit": _cents(result.closing - result.opening),
-        "realised": _cents(int(result.net.sum())),
-        "fees": _cents(tally.fees),
-        "traded": _cents(tally.traded),
+        "opening": dollars_to_the_cent(result.opening),
+        "closing": dollars_to_the_cent(result.closing),
+        "profit": dollars_to_the_cent(result.closing - result.opening),
+        "realised": dollars_to_the_cent(int(result.net.sum())),
+        "fees": dollars_to_the_cent(tally.fees),
+        "traded": dollars_to_the_cent(tally.traded),
         "trades": int(result.trades.finished.size),
         "decisions": tally.decisions,
         "entries": tally.entries,
@@ -129,8 +129,8 @@ def _held(result: BacktestResult, place: int) -> dict[str, Any]:
         "strategy": result.strategies[one.strategy],
         "symbol": result.symbols[one.symbol],
         "quantity": one.quantity,
-        "cost": _cents(one.cost),
-        "value": _cents(one.quantity * one.mark),
+        "cost": dollars_to_the_cent(one.cost),
+        "value": dollars_to_the_cent(one.quantity * one.mark),
     }
 
 
@@ -150,7 +150,3 @@ def _left_open(result: BacktestResult) -> list[str]:
     if not result.holdings:
         return []
     return [f"{counted(len(result.holdings), 'position')} still held at the end: no trade of the figures."]
-
-
-def _cents(units: int) -> float:
-    return float(cents(dollars_from_units(units)))

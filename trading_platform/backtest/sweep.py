@@ -179,17 +179,9 @@ def strategy_at(strategy: Strategy, values: Mapping[str, Any]) -> Strategy:
             number, part = _leg(name, len(legs))
             legs[number] = replace(legs[number], **{part: values[name]})
         return replace(changed, exit_plan=replace(changed.exit_plan, scale_outs=tuple(legs)))
-    except InvalidInput as given:
-        error = with_parts_named(given, strategy.name)
+    except InvalidInput as error:
         told = ", ".join(f"{name} {value}" for name, value in values.items())
-        raise InvalidInput(error.what, where=f"grid at {told}: {error.where}", mend=error.mend) from given
-
-
-def with_parts_named(error: InvalidInput, strategy: str) -> InvalidInput:
-    """The refusal of a name that is no parameter of a strategy, with the parts that have names beside its own."""
-    if error.where != f"strategy {strategy}" or not error.what.startswith("there is no parameter "):
-        return error
-    return InvalidInput(error.what, where=error.where, mend=f"{error.mend}; and exit_plan.NAME, sizing.NAME")
+        raise InvalidInput(error.what, where=f"grid at {told}: {error.where}", mend=error.mend) from error
 
 
 def _leg(name: str, legs: int) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from trading_platform.backtest.results import PassResult
 from trading_platform.config.names import did_you_mean
 from trading_platform.domain.compiled import as_records, empty_records
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.domain.money import cents, dollars_from_units
+from trading_platform.domain.money import dollars_to_the_cent
 from trading_platform.domain.records import adjustment_t, execution_t
 from trading_platform.performance.returns import session_returns
 from trading_platform.performance.round_trips import net_profits
@@ -102,7 +102,7 @@ def ranked(rows: Iterable[_Row], by: str) -> list[_Row]:
 def plain(figures: Figures) -> dict[str, Any]:
     """Figures as tables and JSON have them: dollars to the cent."""
     found = asdict(figures)
-    return found | {name: float(cents(dollars_from_units(found[name]))) for name in ("profit", "traded", "fees")}
+    return found | {name: dollars_to_the_cent(found[name]) for name in ("profit", "traded", "fees")}
 
 
 class Tally:

@@ -175,12 +175,7 @@ def _chosen_strategies(
     for one in meant:
         values = {**one.parameters, **by_strategy[one.name]}
         which = profile if profile is not None else one.profile
-        try:
-            strategy = registry.load(one.name, which, values, one.file)
-        except InvalidInput as error:
-            from trading_platform.backtest.sweep import with_parts_named
-
-            raise with_parts_named(error, one.name) from error
+        strategy = registry.load(one.name, which, values, one.file)
         chosen.append(Chosen(strategy=strategy, file=one.file, profile=which, changes=values))
     assert all(isinstance(one, ActiveStrategy) for one in meant)
     return tuple(chosen)

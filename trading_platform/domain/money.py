@@ -40,6 +40,11 @@ def whole_units(dollars: Decimal) -> Decimal:
     return dollars.quantize(_FOUR_PLACES)
 
 
+def dollars_to_the_cent(units: int) -> float:
+    """Units as dollars rounded to the cent, half up, as JSON and tables of figures have them."""
+    return float(cents(dollars_from_units(units)))
+
+
 def cents(dollars: Decimal) -> Decimal:
     """Dollars rounded to the cent, half up, for people to read."""
     return dollars.quantize(_CENT, rounding=ROUND_HALF_UP)

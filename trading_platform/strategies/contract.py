@@ -112,10 +112,11 @@ class Strategy:
                     f"there is no part {part!r} to hold {name!r}", where=where, mend=f"Known: {', '.join(_PARTS)}"
                 )
             by_part.setdefault(part if point else "parameters", {})[rest if point else name] = value
-        parts = {
-            part: changed(getattr(self, part), changes, where=where if part == "parameters" else f"{where}, {part}")
-            for part, changes in by_part.items()
-        }
+        own = by_part.pop("parameters", {})
+        parts = {part: changed(getattr(self, part), some, where=f"{where}, {part}") for part, some in by_part.items()}
+        if own:
+            others = ", ".join(f"{part}.NAME" for part in _PARTS)
+            parts["parameters"] = changed(self.parameters, own, where=where, others=others)
         return replace(self, **parts)
 
 

@@ -110,8 +110,14 @@ def to_record(values: Any) -> npt.NDArray[Any]:
     return record
 
 
-def changed(values: _Values, changes: Mapping[str, Any], *, where: str) -> _Values:
+def changed(values: _Values, changes: Mapping[str, Any], *, where: str, others: str = "") -> _Values:
     """`values` with some fields replaced; the dataclass checks itself anew.
+
+    Args:
+        values: The dataclass.
+        changes: Values by the names of fields.
+        where: Whose values they are.
+        others: What else may be named in their place, for whoever names what is not known.
 
     Raises:
         InvalidInput: A name is not a field (the nearest known one is named), or a value is refused.
@@ -119,14 +125,15 @@ def changed(values: _Values, changes: Mapping[str, Any], *, where: str) -> _Valu
     known = [item.name for item in fields(values)]
     for name in changes:
         if name not in known:
-            raise unknown("parameter", name, known, where=where)
+            raise unknown("parameter", name, known, where=where, others=others)
     return replace(values, **changes)
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, where: str) -> InvalidInput:
-    """The refusal of a name that nobody knows, with the nearest known one."""
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str, others: str = "") -> InvalidInput:
+    """The refusal of a name that nobody knows, with the nearest known one, and what `others` may be named."""
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
     listing = ", ".join(names) if names else "none"
-    return InvalidInput(f"there is no {kind} {name!r}", where=where, mend=f"{guess}Known: {listing}")
+    more = f"; and {others}" if others else ""
+    return InvalidInput(f"there is no {kind} {name!r}", where=where, mend=f"{guess}Known: {listing}{more}")

@@ -16,12 +16,9 @@ from trading_platform.backtest.look_ahead import ExaminedBars
 from trading_platform.backtest.outcome import BacktestResult
 from trading_platform.backtest.run import run_backtest, terms_of
 from trading_platform.config.settings import Settings
-from trading_platform.performance.wording import counted
 from trading_platform.strategies.contract import Strategy
-from trading_platform.terminal.backtest_screen import Bar, figures_said, headline
+from trading_platform.terminal.backtest_screen import Bar, figures_said, headline, symbols_said
 
-_NAMED: Final = 4
-"""So many symbols are named in the headline; of more it is told how many."""
 _KEPT: Final = ("limits", "execution", "market_hours")
 
 
@@ -165,10 +162,9 @@ def _told(result: BacktestResult, told: dict[str, Any] | None, wanted: Wanted, s
 def _title(wanted: Wanted, result: BacktestResult) -> str:
     names = ", ".join(one.strategy.name for one in wanted.strategies)
     traded, away = result.traded_symbols, result.left_out
-    symbols = ", ".join(traded) if len(traded) <= _NAMED else counted(len(traded), "symbol")
-    without = ", ".join(away) if len(away) <= _NAMED else counted(len(away), "symbol")
+    without = f"; left out: {symbols_said(away)};" if away else ","
     span = f"{result.sessions[0].day} to {result.sessions[-1].day}"
-    return f"{names} on {symbols}{f'; left out: {without};' if away else ','} {span}"
+    return f"{names} on {symbols_said(traded)}{without} {span}"
 
 
 def _described(settings: Settings, wanted: Wanted, source: BarSource, result: BacktestResult) -> Any:

@@ -20,6 +20,7 @@ from trading_platform.performance.round_trips import net_profits
 
 _PATIENCE: Final = 0.5
 """Seconds before a bar is shown."""
+_NAMED: Final = 4
 _DASH: Final = "-"
 
 
@@ -72,6 +73,11 @@ def headline(result: BacktestResult, title: str) -> str:
     )
     table = aligned(("", "trades", "won", "before fees", "fees", "net"), _by_strategy(result))
     return "\n".join([title, "", *table, "", account, ", ".join(counts)])
+
+
+def symbols_said(symbols: Sequence[str]) -> str:
+    """The names of a few symbols; of more, how many there are."""
+    return ", ".join(symbols) if len(symbols) <= _NAMED else f"{len(symbols):,} symbols"
 
 
 def falls_said(by_minute: float, at_closes: float) -> str:

@@ -17,10 +17,10 @@ from trading_platform.backtest.run import terms_of, venue_of
 from trading_platform.backtest.sweep_figures import Figures, plain
 from trading_platform.config.settings import Settings
 from trading_platform.domain.errors import InvalidInput
-from trading_platform.domain.money import cents, dollars_from_units
+from trading_platform.domain.money import dollars_to_the_cent
 from trading_platform.strategies.contract import Strategy
 from trading_platform.terminal.backtest import Wanted, source_of
-from trading_platform.terminal.backtest_screen import Bar, aligned, falls_said, figures_said, money
+from trading_platform.terminal.backtest_screen import Bar, aligned, falls_said, figures_said, money, symbols_said
 
 Say = Callable[[str], None]
 Rows = list[dict[str, Any]]
@@ -158,8 +158,8 @@ def run_walk_forward(
             "tested from": str(one.window.test[0]),
             "tested to": str(one.window.test[1]),
             **one.chosen,
-            "trained profit": _cents(one.trained.profit),
-            "tested profit": _cents(one.profit),
+            "trained profit": dollars_to_the_cent(one.trained.profit),
+            "tested profit": dollars_to_the_cent(one.profit),
             "trades": one.trades,
             "left open": one.left_open,
         }
@@ -216,9 +216,7 @@ def _write_walk(folder: Path, found: Mapping[str, Any], record: Any, figures: An
 
 
 def _title(strategy: Strategy, source: BarSource, how: str) -> str:
-    count = len(source.symbols)
-    symbols = ", ".join(source.symbols) if count <= 4 else f"{count:,} symbols"
-    return f"{strategy.name} on {symbols}, {source.sessions[0].day} to {source.sessions[-1].day}: {how}"
+    return f"{strategy.name} on {symbols_said(source.symbols)}, {source.sessions[0].day} to {source.sessions[-1].day}: {how}"
 
 
 def _spoken(one: Figures) -> tuple[str, ...]:
@@ -236,7 +234,3 @@ def _spoken(one: Figures) -> tuple[str, ...]:
 
 def _ratio(value: float | None) -> str:
     return _DASH if value is None else f"{value:,.2f}"
-
-
-def _cents(units: int) -> float:
-    return float(cents(dollars_from_units(units)))
